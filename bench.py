@@ -1,0 +1,106 @@
+"""Artifacts measured against each other in one go: latency in interleaved rounds, memory each in its own process."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .progress import Progress
+from .reports.record import Energy, Latency, Measurement, Speedup
+from .runtimes import RUNTIMES, Session, latency, memory
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An artifact on an engine; `baseline` names the artifact it is held against, on the same engine."""
+
+    artifact: str
+    path: Path
+    runtime: str
+    baseline: str
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others."""
+        return f"{self.artifact} {self.runtime}"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """How to measure: threads, images an inference, and the seed of the images and of the resampling."""
+
+    threads: int
+    batch: int = 1
+    seed: int = 0
+
+    def measure(self, subjects: Sequence[Subject], progress: Progress) -> list[dict[str, Any]]:
+        """One entry a subject, in plain values: latency, speed-up over its baseline, peak memory."""
+        samples = self._latency(subjects, progress)
+        peaks = self._memory(subjects, progress)
+        return [
+            {
+                "artifact": subject.artifact,
+                "runtime": subject.runtime,
+                "threads": self.threads,
+                "batch": self.batch,
+                "latency_ms": asdict(latency.summary(samples[subject.name])),
+                "speedup": self._speedup(subject, samples),
+                "peak_rss_mb": peaks[subject.name],
+            }
+            for subject in subjects
+        ]
+
+    def _latency(self, subjects: Sequence[Subject], progress: Progress) -> dict[str, latency.Samples]:
+        plan = latency.Plan(seed=self.seed)
+        with ExitStack() as stack, progress.step("latency", plan.rounds) as advance:
+            calls = {}
+            for subject in subjects:
+                session = stack.enter_context(RUNTIMES[subject.runtime].open(subject.path, self.threads))
+                calls[subject.name] = partial(session.run, self._images(session))
+            return latency.measure(calls, plan, progress=advance)
+
+    def _memory(self, subjects: Sequence[Subject], progress: Progress) -> dict[str, float | None]:
+        peaks = {}
+        with progress.step("memory", len(subjects)) as advance:
+            for subject in subjects:
+                peak = memory.measure(RUNTIMES[subject.runtime].serve, [str(subject.path), self.threads, self.batch])
+                peaks[subject.name] = peak.mb
+                if peak.mb is None:
+                    progress.note(f"memory of {subject.artifact} on {subject.runtime} not measured: {peak.why}")
+                advance(1)
+        return peaks
+
+    def _images(self, session: Session) -> NDArray[np.float32]:
+        """Noise of the input's shape; how fast a dense network runs does not depend on what it sees."""
+        shape = (self.batch, *session.input_shape[1:])
+        return np.random.default_rng(self.seed).standard_normal(shape, dtype=np.float32)
+
+    def _speedup(self, subject: Subject, samples: Mapping[str, latency.Samples]) -> dict[str, Any] | None:
+        baseline = f"{subject.baseline} {subject.runtime}"
+        if baseline == subject.name or baseline not in samples:
+            return None
+        ratio, interval = latency.speedup(samples[baseline], samples[subject.name], self.seed)
+        return {"vs": subject.baseline, "ratio": ratio, "ci95": interval}
+
+
+def measurement(row: Mapping[str, Any], score: Mapping[str, Any]) -> Measurement:
+    """The record's row of what was measured of a subject, and how accurate it is."""
+    speedup = row["speedup"]
+    return Measurement(
+        artifact=row["artifact"],
+        runtime=row["runtime"],
+        threads=row["threads"],
+        batch=row["batch"],
+        latency_ms=Latency(**row["latency_ms"]),
+        speedup=speedup and Speedup(speedup["vs"], speedup["ratio"], tuple(speedup["ci95"])),
+        peak_rss_mb=row["peak_rss_mb"],
+        energy_mj=Energy(None),
+        top1=score["top1"],
+        top5=score["top5"],
+        images=score["images"],
+    )

@@ -1,0 +1,26 @@
+"""Integer codes for weights: signed, symmetric, one scale an output channel, right on every x86 CPU.
+
+Kernels older than VNNI multiply bytes by signed bytes and add two neighbouring products in 16 bits, saturating: two large
+weights of one sign side by side give another result there than in the simulation and on newer CPUs. So a channel's grid
+ends at its largest *sum of two neighbours of one sign*, and no such sum can saturate, whatever the activations are.
+"""
+
+import torch
+from torch import Tensor
+
+
+def quantize_channels(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """Codes [N, K] as int8 and scales [N] for a weight [N, K]."""
+    highest = 2 ** (bits - 1) - 1
+    scale = pair_reach(weight).clamp_min(torch.finfo(torch.float32).tiny) / highest
+    codes = torch.clamp(torch.round(weight / scale[:, None]), -highest, highest)
+    return codes.to(torch.int8), scale
+
+
+def pair_reach(weight: Tensor) -> Tensor:
+    """The largest magnitude in each row that one value, or columns 2i and 2i + 1 where their signs agree, add up to.
+
+    Rounding adds at most 1 to a pair of codes: 255 * (127 + 1) = 32,640 still fits 16 bits.
+    """
+    pairs = torch.nn.functional.pad(weight, (0, weight.shape[1] % 2)).unflatten(1, (-1, 2))
+    return torch.maximum(pairs.clamp_min(0).sum(2), -pairs.clamp_max(0).sum(2)).amax(1)

@@ -1,0 +1,29 @@
+"""What an export leaves: a file or folder, named, weighed and hashed."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One deployable file (or folder, for formats that are one)."""
+
+    name: str
+    """`<precision>/<target>`."""
+    format: str
+    precision: str
+    path: Path
+    bytes: int
+    sha256: str
+
+
+def artifact(precision: str, target: str, path: Path) -> Artifact:
+    """The artifact at `path`, as it lies on disk now."""
+    files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(str(file.relative_to(path)).encode() if path.is_dir() else b"")
+        digest.update(file.read_bytes())
+    size = sum(file.stat().st_size for file in files)
+    return Artifact(f"{precision}/{target}", target, precision, path, size, digest.hexdigest())

@@ -1,0 +1,49 @@
+"""Whether an artifact, loaded back, still answers as the torch program it was made from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAST_AGREEMENT = 0.95
+"""Share of images on which a quantized artifact must give the simulation's class.
+
+Integer rounding amplifies the last bits in which two runtimes differ, so equal answers are asked for, not equal logits.
+"""
+FLOAT_TOLERANCE = 1e-3
+"""Largest error of a float artifact, relative to the largest output."""
+
+
+@dataclass(frozen=True)
+class ParityResult:
+    """How far two sets of logits are apart, over `images` images."""
+
+    max_abs: float
+    cosine: float
+    top1_agree: float
+    images: int
+    scale: float
+    """The largest magnitude of the reference."""
+
+
+def compare(reference: NDArray[np.float32], logits: NDArray[np.float32]) -> ParityResult:
+    """Hold an artifact's logits against the simulation's."""
+    one, other = reference.astype(np.float64), logits.astype(np.float64)
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return ParityResult(
+        max_abs=float(np.abs(one - other).max()),
+        cosine=float(((one * other).sum(1) / np.maximum(norms, np.finfo(np.float64).tiny)).mean()),
+        top1_agree=float((one.argmax(1) == other.argmax(1)).mean()),
+        images=len(reference),
+        scale=float(np.abs(one).max()),
+    )
+
+
+def complaint(parity: ParityResult, precision: str) -> str | None:
+    """What is wrong with the artifact, or None."""
+    if precision == "fp32":
+        if not parity.max_abs <= FLOAT_TOLERANCE * parity.scale:
+            return f"differs from torch by {parity.max_abs:.2g} where outputs reach {parity.scale:.2g}"
+    elif not parity.top1_agree >= LEAST_AGREEMENT:
+        return f"gives the simulation's class on {parity.top1_agree:.1%} of {parity.images} images only"
+    return None

@@ -1,0 +1,51 @@
+"""A trained backbone as it travels through vitc: the module and everything that must not be lost on the way."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+INTERPOLATIONS = ("bicubic", "bilinear", "nearest", "lanczos")
+CROP_MODES = ("center", "squash", "border")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From an image to the backbone's input: resize so that the crop is `crop_pct` of it, crop, normalize."""
+
+    input_size: tuple[int, int, int] = (3, 224, 224)
+    crop_pct: float = 0.875
+    crop_mode: str = "center"
+    interpolation: str = "bicubic"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for records and artifact metadata."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A module in eval mode, with its preprocessing, its classes and its origin."""
+
+    name: str
+    module: nn.Module
+    preprocessing: Preprocessing
+    outputs: int
+    """How many classes it tells apart."""
+    classes: tuple[str, ...]
+    """Their names, in order; empty where nobody said."""
+    weights_sha256: str
+    precision: str = "fp32"
+    """What an artifact made of it is called: fp32, int8, …"""
+
+    def fingerprint(self) -> str:
+        """A hash of all its tensors and of how images are prepared: equal for equal backbones."""
+        digest = hashlib.sha256(f"{self.name} {self.precision} {self.preprocessing}".encode())
+        for name, tensor in self.module.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()

@@ -1,0 +1,35 @@
+"""What a run says while it works: bars on a terminal, one line a finished step elsewhere, nothing when quiet."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+Advance = Callable[[int], None]
+
+
+class Progress:
+    """Tells of steps on one console."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(quiet=True)
+
+    @contextmanager
+    def step(self, title: str, total: int | None = None) -> Iterator[Advance]:
+        """A step under way; call what it yields with how much more is done."""
+        started = time.monotonic()
+        if not self._console.is_terminal or self._console.quiet:
+            yield lambda _count: None
+        else:
+            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+            with Bars(*columns, TimeElapsedColumn(), console=self._console, transient=True) as bars:
+                task = bars.add_task(title, total=total)
+                yield lambda count: bars.advance(task, count)
+        self.note(f"{title}: {time.monotonic() - started:.1f} s")
+
+    def note(self, text: str) -> None:
+        """One line."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,135 @@
+"""A run fully described: a TOML file, flags, or both, become one frozen dataclass; what it does not know it refuses."""
+
+import dataclasses
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from .compress import Technique
+from .compress.quantize import Quantize
+from .errors import UserError
+from .export import TARGETS
+from .runtimes import RUNTIMES
+
+PTQ: dict[str, Technique | None] = {"int8": Quantize(weight_bits=8, activation_bits=8), "off": None}
+"""What `--ptq` may say."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every choice of a run. The fields are the words of the TOML file and of the command line."""
+
+    model: str = "demo"
+    weights: str | None = None
+    """A file of tensors, or `random` for an untrained model."""
+    data: str = "demo"
+    calib: str | None = None
+    """None: a part of `data` that is never scored."""
+    calib_images: int = 128
+    ptq: str = "int8"
+    export: tuple[str, ...] = ("onnx",)
+    runtime: tuple[str, ...] = ()
+    """None named: those that serve what was exported."""
+    threads: int | None = None
+    """Of the measured runtime; None: its own choice."""
+    batch: int = 1
+    """Images an inference when latency is measured."""
+    workers: int = 2
+    """Processes that decode images."""
+    seed: int = 0
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    """What to change of the model's own preprocessing."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        _check("ptq", (self.ptq,), PTQ)
+        _check("export", self.export, TARGETS)
+        _check("runtime", self.runtime, RUNTIMES)
+        if not self.export:
+            raise UserError(f"export names no target; allowed: {', '.join(TARGETS)}")
+        for name, least in (("calib_images", 1), ("batch", 1), ("workers", 0), ("seed", 0), ("threads", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"{name.replace('_', '-')} is {value}; it must be at least {least}")
+        if self.weights and (self.model == "demo" or self.model.endswith(".pt2")):
+            raise UserError(f"{self.model} brings its own weights; leave --weights out, or name another model")
+        if self.ptq == "off" and self.calib:
+            raise UserError("--calib goes with quantization; leave it out, or choose --ptq int8")
+
+    @property
+    def technique(self) -> Technique | None:
+        """The quantization that `ptq` names."""
+        return PTQ[self.ptq]
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """The engines to measure with."""
+        return self.runtime or tuple(dict.fromkeys(TARGETS[target].runtime for target in self.export))
+
+    def to_toml(self) -> str:
+        """The file that repeats the run; what is None is left out."""
+        return tomli_w.dumps(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, without what is None or empty."""
+        values = dataclasses.asdict(self)
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+        return {key: value for key, value in plain.items() if value is not None and value not in ([], {})}
+
+
+WORDS = tuple(field.name for field in dataclasses.fields(Recipe))
+"""What a TOML file may say, and what flags are called."""
+
+
+def _check(word: str, values: tuple[str, ...], allowed: Mapping[str, object]) -> None:
+    for value in values:
+        if value not in allowed:
+            raise UserError(f"{word} does not know {value!r}; allowed: {', '.join(allowed)}")
+
+
+def resolve(file: Path | None, flags: Mapping[str, Any]) -> Recipe:
+    """The recipe of a TOML file with the flags that were given laid over it."""
+    values = {**(_read(file) if file else {}), **{key: value for key, value in flags.items() if value is not None}}
+    return Recipe(**{key: _typed(key, value) for key, value in values.items()})
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as failure:
+        raise UserError(f"recipe {file} does not exist; give a TOML file") from failure
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as failure:
+        raise UserError(f"recipe {file} is not TOML: {failure}") from failure
+
+
+def _typed(key: str, value: object) -> object:
+    """The value as the field wants it, or one line on what the field takes."""
+    fields = {f.name: f.type for f in dataclasses.fields(Recipe)}
+    if key not in fields:
+        raise UserError(f"recipe does not know {key!r}; allowed: {', '.join(fields)}")
+    kind, wanted, fits = _KINDS[str(fields[key])]
+    if not fits(value):
+        raise UserError(f"recipe: {key} is {value!r}; it must be {wanted}")
+    return kind(value)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _are_words(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(word, str) for word in value)
+
+
+_KINDS: dict[str, tuple[Callable[[Any], object], str, Callable[[object], bool]]] = {
+    str(str): (str, "text", lambda value: isinstance(value, str)),
+    str(str | None): (str, "text", lambda value: isinstance(value, str)),
+    str(int): (int, "a whole number", _is_int),
+    str(int | None): (int, "a whole number", _is_int),
+    str(tuple[str, ...]): (tuple, "a list of words", _are_words),
+    str(Mapping[str, Any]): (dict, "a table", lambda value: isinstance(value, Mapping)),
+}

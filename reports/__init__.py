@@ -1,0 +1,1 @@
+"""The facts of a run, and what is shown of them."""

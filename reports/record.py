@@ -1,0 +1,194 @@
+"""The record of a run: every fact that a table, a chart, a page or a gate may show, and its JSON form (schema 1).
+
+Where a fact is None it was not measured; nothing is ever guessed in its place. The names are those in record.json,
+which scripts depend on: another name needs another schema number.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import UserError
+from .codec import decode, encode, parse
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where the numbers were measured."""
+
+    cpu: str
+    cores: int
+    isa: tuple[str, ...]
+    os: str
+    packages: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What was compressed; `input` is channels, height, width."""
+
+    name: str
+    weights_sha256: str
+    input: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A set of images, scored or used for calibration."""
+
+    source: str
+    sha256: str
+    images: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the run and what it left of the model; top1 is the torch model's, over `images` images."""
+
+    name: str
+    seconds: float
+    peak_rss_mb: float | None
+    params: int | None
+    macs: int | None
+    top1: float | None
+    images: int
+
+
+@dataclass(frozen=True)
+class Parity:
+    """An artifact's outputs against the torch simulation's; top1_agree is a share of 1."""
+
+    max_abs: float
+    cosine: float
+    top1_agree: float
+    images: int
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """A layer that does not run at the promised precision, and why."""
+
+    layer: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What share of the multiply-adds really runs in int8, read from the graph that the runtime runs."""
+
+    int8_macs_pct: float
+    promised_pct: float
+    fallbacks: tuple[Fallback, ...]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that a runtime can serve, named `<precision>/<target>`; `path` is relative to the run folder."""
+
+    name: str
+    format: str
+    precision: str
+    path: str
+    bytes: int
+    sha256: str
+    parity: Parity | None
+    audit: Audit | None
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds a call."""
+
+    p50: float
+    p90: float
+    p99: float
+    mean: float
+    samples: int
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """How many times faster than the artifact `vs` in the same run, with its 95 % interval."""
+
+    vs: str
+    ratio: float
+    ci95: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Millijoules a call, and what counted them."""
+
+    value: float | None
+    source: str = "not measured"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One artifact on one runtime."""
+
+    artifact: str
+    runtime: str
+    threads: int
+    batch: int
+    latency_ms: Latency | None
+    speedup: Speedup | None
+    peak_rss_mb: float | None
+    energy_mj: Energy
+    top1: float | None
+    top5: float | None
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """Everything known of a run; `data` and `calibration` are None where the run used none."""
+
+    schema: int = SCHEMA
+    vitc: str
+    command: str
+    seed: int
+    started: str
+    recipe: dict[str, Any]
+    machine: Machine
+    model: Model
+    data: Data | None
+    calibration: Data | None
+    stages: tuple[Stage, ...]
+    artifacts: tuple[Artifact, ...]
+    measurements: tuple[Measurement, ...]
+
+
+def to_json(record: Record) -> str:
+    """The text of record.json: keys in the order of the declarations, so the same facts give the same bytes."""
+    return json.dumps(encode(record), indent=1, allow_nan=False) + "\n"
+
+
+def from_json(text: str, name: str) -> Record:
+    """The record in a text that anybody may have written; `name` is what errors call it."""
+    try:
+        return _read(text)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
+
+
+def _read(text: str) -> Record:
+    value = parse(text)
+    if isinstance(value, dict) and value.get("schema", SCHEMA) != SCHEMA:
+        raise UserError(f"schema: this vitc reads schema {SCHEMA} only: make the record again with this version")
+    record = decode(Record, value)
+    _check_names(record)
+    return record
+
+
+def _check_names(record: Record) -> None:
+    """Every artifact has its own name, and every measurement is of one of them."""
+    names = [artifact.name for artifact in record.artifacts]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise UserError(f"artifacts[{index}].name: {json.dumps(name)} stands twice")
+    for index, measurement in enumerate(record.measurements):
+        if measurement.artifact not in names:
+            raise UserError(f"measurements[{index}].artifact: no artifact is named {json.dumps(measurement.artifact)}")

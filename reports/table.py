@@ -1,0 +1,173 @@
+"""A record for people: one table of results for the terminal, and the run folder's report.md, with the same numbers.
+
+Names come from models and files that others made, so control characters are replaced and markup is shown as it is.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from .record import Artifact, Data, Measurement, Record, Stage
+
+MISSING = "not measured"
+COLUMNS = ("artifact", "runtime", "size MB", "top-1 %", "p50 ms", "speed-up", "peak MB", "parity %")
+NOTE = (
+    "Drops are in points, against the untouched model on the same target and runtime; intervals are 95 %. Parity is "
+    "the share of images for which artifact and torch simulation name the same class. Peak memory is that of a process "
+    "which does nothing but serve the artifact."
+)
+STAGE_COLUMNS = ("stage", "seconds", "top-1 %", "params", "MACs")
+
+
+def rows(record: Record) -> list[tuple[str, ...]]:
+    """The cells under COLUMNS: a row for every artifact on every runtime, one also for an artifact nobody measured."""
+    found: list[tuple[str, ...]] = []
+    for artifact in record.artifacts:
+        measured = [one for one in record.measurements if one.artifact == artifact.name]
+        found += [_row(record, artifact, one) for one in measured] or [_row(record, artifact, None)]
+    return [tuple(_clean(cell) for cell in row) for row in found]
+
+
+def terminal(record: Record) -> Table:
+    """The results as a rich table, which wraps between words to fit into 80 columns."""
+    table = Table(caption=setting(record) or None, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    cells = rows(record)
+    for index, column in enumerate(COLUMNS):
+        words = " ".join([column, *(row[index] for row in cells)]).split(" ")
+        width = min(12, max(map(len, words)))
+        heading = column.replace(" ", "\n")
+        table.add_column(heading, justify="left" if index < 2 else "right", overflow="fold", min_width=width)
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def markdown(record: Record) -> str:
+    """The text of report.md."""
+    caption = setting(record)
+    parts = [
+        f"# {_md(record.model.name)}",
+        _facts(record),
+        "## Results" + (f" ({caption})" if caption else ""),
+        _grid(COLUMNS, rows(record)),
+        NOTE,
+        *_audits(record),
+        "## Stages",
+        _grid(STAGE_COLUMNS, [_stage(stage) for stage in record.stages]),
+        "## To repeat it",
+        "    " + _clean(record.command),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def setting(record: Record) -> str:
+    """The threads and batch of all measurements, or nothing where they differ (then each row says its own)."""
+    found = {_setting(one) for one in record.measurements}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _setting(one: Measurement) -> str:
+    return f"{one.threads} thread{'s' if one.threads != 1 else ''}, batch {one.batch}"
+
+
+def _row(record: Record, artifact: Artifact, one: Measurement | None) -> tuple[str, ...]:
+    size = f"{artifact.bytes / 1e6:.2f}"
+    parity = f"{100 * artifact.parity.top1_agree:.1f}" if artifact.parity else MISSING
+    if one is None:
+        return (artifact.name, MISSING, size, MISSING, MISSING, MISSING, MISSING, parity)
+    runtime = one.runtime if setting(record) else f"{one.runtime} ({_setting(one)})"
+    p50 = f"{one.latency_ms.p50:.2f}" if one.latency_ms else MISSING
+    return (
+        artifact.name,
+        runtime,
+        size,
+        _top1(record, one),
+        p50,
+        _speedup(record, one),
+        _number(one.peak_rss_mb),
+        parity,
+    )
+
+
+def _top1(record: Record, one: Measurement) -> str:
+    """Top-1, and how many points it lies below the untouched model's on the same target and runtime."""
+    if one.top1 is None:
+        return MISSING
+    float_name = "fp32/" + one.artifact.partition("/")[2]
+    for other in record.measurements:
+        if _is_beside(one, other) and other.artifact == float_name and other is not one and other.top1 is not None:
+            return f"{one.top1:.2f} (drop {other.top1 - one.top1:.2f})".replace("drop -0.00", "drop 0.00")
+    return f"{one.top1:.2f}"
+
+
+def _speedup(record: Record, one: Measurement) -> str:
+    if one.speedup:
+        low, high = one.speedup.ci95
+        return f"{one.speedup.ratio:.2f}x [{low:.2f}, {high:.2f}]"
+    beside = [other.speedup for other in record.measurements if _is_beside(one, other)]
+    return "baseline" if any(found and found.vs == one.artifact for found in beside) else MISSING
+
+
+def _is_beside(one: Measurement, other: Measurement) -> bool:
+    return (one.runtime, one.threads, one.batch) == (other.runtime, other.threads, other.batch)
+
+
+def _stage(stage: Stage) -> tuple[str, ...]:
+    top1 = f"{stage.top1:.2f}" if stage.top1 is not None else MISSING
+    params = f"{stage.params / 1e6:.2f} M" if stage.params is not None else MISSING
+    macs = f"{stage.macs / 1e9:.3f} G" if stage.macs is not None else MISSING
+    return (stage.name, f"{stage.seconds:.1f}", top1, params, macs)
+
+
+def _number(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.0f}"
+
+
+def _facts(record: Record) -> str:
+    machine = record.machine
+    size = "x".join(map(str, record.model.input))
+    versions = ", ".join(f"{name} {version}" for name, version in {"vitc": record.vitc, **machine.packages}.items())
+    lines = [
+        f"- Model: {record.model.name}, input {size}, weights {record.model.weights_sha256[:12]}",
+        f"- Scored on: {_data(record.data)}",
+        f"- Calibrated on: {_data(record.calibration)}",
+        f"- Machine: {machine.cpu}, {machine.cores} cores ({', '.join(machine.isa)}), {machine.os}",
+        f"- Versions: {versions}",
+        f"- Started: {record.started}, seed {record.seed}",
+    ]
+    return "\n".join(_md(line) for line in lines)
+
+
+def _data(data: Data | None) -> str:
+    return f"{data.images} images of {data.source} ({data.sha256[:12]})" if data else "nothing"
+
+
+def _audits(record: Record) -> list[str]:
+    """What really runs in int8, and every layer that does not although it was promised."""
+    lines = []
+    for artifact in record.artifacts:
+        if audit := artifact.audit:
+            lines.append(
+                f"- {artifact.name}: {audit.int8_macs_pct:.1f} % of the MACs run in int8, "
+                f"of what was promised {audit.promised_pct:.1f} %"
+            )
+            lines += [f"  - {fallback.layer}: {fallback.reason}" for fallback in audit.fallbacks]
+    return ["## What runs in int8", "\n".join(_md(line) for line in lines)] if lines else []
+
+
+def _grid(columns: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *([_md(cell) for cell in row] for row in cells)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _md(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", _clean(text))
+
+
+def _clean(text: str) -> str:
+    """Text that can neither break a line nor steer a terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

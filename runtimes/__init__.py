@@ -1,0 +1,45 @@
+"""The engines: one row an engine, one file each; a library is imported when a session opens."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import ort
+from .audit import Kernel
+
+
+class Session(Protocol):
+    """A loaded artifact."""
+
+    def __enter__(self) -> Self:
+        """Ready to run."""
+
+    def __exit__(self, *exception: object) -> None:
+        """Give back what it holds."""
+
+    def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The logits of a batch."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """An engine: how an artifact is opened on it, and how it tells what it really ran."""
+
+    name: str
+    open: Callable[[Path, int | None], Session]
+    executed: Callable[[Path, NDArray[np.float32]], Sequence[Kernel]]
+    promised: Callable[[Path], Mapping[str, str]]
+    serve: Callable[[str, int | None, int], None]
+    """Loads and runs an artifact, in a process whose memory is measured."""
+
+
+RUNTIMES = {
+    runtime.name: runtime
+    for runtime in (
+        Runtime(ort.NAME, ort.OrtSession, ort.executed, ort.promised, ort.serve),
+    )
+}

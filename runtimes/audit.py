@@ -1,0 +1,60 @@
+"""What share of the multiplications a runtime really executes in integers, from the kernels that it says it ran."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One executed operation: its type, its name in the optimized graph, and the tensors it saw as (dtype, shape)."""
+
+    operator: str
+    name: str
+    inputs: tuple[tuple[str, tuple[int, ...]], ...]
+    outputs: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """Percent of all MACs that ran in 8-bit integers, percent of the promised ones, and the layers that fell back."""
+
+    int8_macs_pct: float
+    promised_pct: float
+    fallbacks: tuple[tuple[str, str], ...]
+    """(layer, reason)."""
+
+
+_BYTES = ("uint8", "int8")
+
+
+def audit(kernels: Sequence[Kernel], promised: Mapping[str, str]) -> AuditResult:
+    """Weigh the executed kernels; `promised` says which layer each quantized node is."""
+    whole = integer = fallen = 0
+    fallbacks = []
+    for kernel in kernels:
+        count = macs(kernel)
+        whole += count
+        if count and kernel.inputs[0][0] in _BYTES:
+            integer += count
+        elif count and kernel.name in promised:
+            fallen += count
+            fallbacks.append((promised[kernel.name], f"runs as {kernel.operator} on {kernel.inputs[0][0]}"))
+    kept = 100.0 if not promised else 100 * integer / max(integer + fallen, 1)
+    return AuditResult(round(100 * integer / max(whole, 1), 2), round(kept, 2), tuple(fallbacks))
+
+
+def macs(kernel: Kernel) -> int:
+    """Multiplications of one kernel, by the last word of its operator's name; 0 for what multiplies no matrices."""
+    if not kernel.outputs:
+        return 0
+    shapes = [shape for _, shape in kernel.inputs]
+    result = math.prod(kernel.outputs[0][1])
+    if "Conv" in kernel.operator:
+        weight = next(shape for shape in shapes[1:] if len(shape) == len(shapes[0]))
+        return result * math.prod(weight[1:])
+    if "MatMul" in kernel.operator or "Gemm" in kernel.operator:
+        left = math.prod(shapes[0])
+        # [.., M, K] x [.., K, N]: every element of the left factor meets N columns, however it is transposed.
+        return left * kernel.outputs[0][1][-1]
+    return 0

@@ -1,0 +1,123 @@
+"""ONNX Runtime on the CPU."""
+
+import json
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NotAvailable, UserError, VerificationFailed
+from .audit import Kernel
+
+NAME = "onnxruntime"
+
+
+def library() -> Any:
+    """The module, or one line on how to get it."""
+    try:
+        import onnxruntime
+    except ImportError as missing:
+        raise NotAvailable("onnxruntime is not installed: pip install onnxruntime") from missing
+    return onnxruntime
+
+
+class OrtSession:
+    """A loaded artifact; a context manager, and `run(images) -> logits`."""
+
+    def __init__(self, path: Path, threads: int | None = None, profile: Path | None = None) -> None:
+        ort = library()
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.log_severity_level = 3
+        if profile is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(profile)
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except ort.capi.onnxruntime_pybind11_state.NoSuchFile as failure:
+            raise UserError(f"{path} does not exist; give an ONNX file") from failure
+        except (
+            ort.capi.onnxruntime_pybind11_state.Fail,
+            ort.capi.onnxruntime_pybind11_state.InvalidArgument,
+            ort.capi.onnxruntime_pybind11_state.InvalidGraph,
+            ort.capi.onnxruntime_pybind11_state.InvalidProtobuf,
+            ort.capi.onnxruntime_pybind11_state.NotImplemented,
+        ) as failure:
+            reason = str(failure).strip().splitlines()[0]
+            raise VerificationFailed(f"onnxruntime cannot load {path}: {reason}") from failure
+        self._input = self._session.get_inputs()[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del self._session
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """The input's shape; None where it is free."""
+        return tuple(size if isinstance(size, int) else None for size in self._input.shape)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The artifact's own notes: preprocessing, classes, origin."""
+        notes: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        return notes
+
+    def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The logits of a batch."""
+        result: NDArray[np.float32] = self._session.run(None, {self._input.name: images})[0]
+        return result
+
+    def end_profiling(self) -> Path:
+        """Stop profiling; the file with what ran."""
+        return Path(self._session.end_profiling())
+
+
+def executed(path: Path, images: NDArray[np.float32]) -> list[Kernel]:
+    """The kernels that one inference runs, after the runtime's own optimizations, with their types and shapes."""
+    with tempfile.TemporaryDirectory() as folder:
+        with OrtSession(path, threads=1, profile=Path(folder) / "profile") as session:
+            session.run(images)
+            events = json.loads(session.end_profiling().read_text())
+    return [
+        Kernel(
+            operator=event["args"]["op_name"],
+            name=event["name"].removesuffix("_kernel_time"),
+            inputs=_tensors(event["args"]["input_type_shape"]),
+            outputs=_tensors(event["args"]["output_type_shape"]),
+        )
+        for event in events
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")
+    ]
+
+
+def promised(path: Path) -> dict[str, str]:
+    """Node -> layer, for the nodes of an ONNX file that read dequantized codes: what should run in integers."""
+    import onnx_ir
+
+    graph = onnx_ir.load(path).graph
+    layers = {
+        value: str(node.inputs[0].name).removesuffix(".weight_codes")
+        for node in graph
+        if node.op_type == "DequantizeLinear" and node.inputs[0] is not None and node.inputs[0].is_initializer()
+        for value in node.outputs
+    }
+    return {str(node.name): layers[value] for node in graph for value in node.inputs if value in layers}
+
+
+def serve(path: str, threads: int | None, batch: int) -> None:
+    """Load an artifact and run it a few times: what a process does whose memory is measured."""
+    with OrtSession(Path(path), threads) as session:
+        images = np.zeros((batch, *(size or 1 for size in session.input_shape[1:])), dtype=np.float32)
+        for _ in range(5):
+            session.run(images)
+
+
+def _tensors(noted: list[dict[str, list[int]]]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return tuple((kind, tuple(shape)) for entry in noted for kind, shape in entry.items())

@@ -1,0 +1,56 @@
+"""Accuracy on the scored images: of the torch program and of every artifact, with the answers kept image by image."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .atomic import replacing
+from .models.decode import Pixels
+from .progress import Advance
+from .runtimes import accuracy
+
+Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Score:
+    """The images, and where the answers of each scored thing are kept until they are gathered."""
+
+    pixels: Pixels | None
+    folder: Path
+
+    @property
+    def images(self) -> int:
+        """How many are scored."""
+        return len(self.pixels) if self.pixels is not None else 0
+
+    def identity(self) -> dict[str, Any]:
+        """What a score depends on besides the model."""
+        return {"scored": self.pixels.digest() if self.pixels is not None else None}
+
+    def outputs(self, name: str) -> list[Path]:
+        """The file with the answers of `name`; none where nothing is scored."""
+        return [self.folder / f"{name.replace('/', '-').replace(' ', '-')}.npy"] if self.pixels is not None else []
+
+    def score(self, name: str, run: Run, advance: Advance) -> dict[str, Any]:
+        """Top-1 and top-5 in percent; the five likeliest classes of each image go to the file."""
+        if self.pixels is None or self.pixels.labels is None:
+            return {"top1": None, "top5": None, "images": 0}
+        predictions = accuracy.predict(run, self.pixels.batches(BATCH), advance)
+        with replacing(self.outputs(name)[0]) as partial, partial.open("wb") as file:
+            np.save(file, predictions.top5, allow_pickle=False)
+        top1, top5 = (accuracy.top_k(predictions, self.pixels.labels, k) for k in (1, 5))
+        return {"top1": top1, "top5": top5, "images": len(self.pixels)}
+
+    def gather(self, names: Sequence[str], into: Path) -> None:
+        """All answers in one file: an array a scored thing, beside the labels and the images' names."""
+        if self.pixels is None or self.pixels.labels is None:
+            return
+        answers = {name: np.load(self.outputs(name)[0], allow_pickle=False) for name in names}
+        with replacing(into) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, labels=self.pixels.labels, images=np.array(self.pixels.kept), **answers)
