@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .models import load
-    from .pipeline import compress, export, profile
+    from .pipeline import compress, export
+    from .profiling import profile
     from .recipe import Recipe
 
 __all__ = ["Recipe", "compress", "export", "load", "profile"]
 
-_HOME = {"Recipe": "recipe", "compress": "pipeline", "export": "pipeline", "load": "models", "profile": "pipeline"}
+_HOME = {"Recipe": "recipe", "compress": "pipeline", "export": "pipeline", "load": "models", "profile": "profiling"}
 
 
 class _Api(ModuleType):

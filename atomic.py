@@ -18,8 +18,9 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield partial
         _flush(partial)
-        remove(path) if partial.is_dir() else None
-        os.replace(partial, path)
+        if partial.is_dir():
+            remove(path)  # a folder is renamed only to a name that is free
+        partial.replace(path)
     except BaseException:
         remove(partial)
         raise
@@ -41,7 +42,7 @@ def remove(path: Path) -> None:
 
 def remove_partials(folder: Path) -> None:
     """Remove what killed runs left under temporary names."""
-    for partial in folder.rglob("*" + SUFFIX):
+    for partial in sorted(folder.rglob("*" + SUFFIX)):
         remove(partial)
 
 

@@ -77,7 +77,7 @@ class Bench:
 
     def _images(self, session: Session) -> NDArray[np.float32]:
         """Noise of the input's shape; how fast a dense network runs does not depend on what it sees."""
-        shape = (self.batch, *session.input_shape[1:])
+        shape = (self.batch, *(size or 1 for size in session.input_shape[1:]))
         return np.random.default_rng(self.seed).standard_normal(shape, dtype=np.float32)
 
     def _speedup(self, subject: Subject, samples: Mapping[str, latency.Samples]) -> dict[str, Any] | None:

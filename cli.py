@@ -27,32 +27,47 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Model = Annotated[str, typer.Argument(help="demo, a timm name, path/to/file.py:factory, or a saved program (.pt2)")]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="demo, a timm name, path/to/file.py:factory, or a saved program (.pt2)")
+]
 Weights = Annotated[
-    str | None, typer.Option(help="A file of tensors (safetensors, or .pth read as tensors only), or `random`")
+    str | None,
+    typer.Option(metavar="FILE", help="A file of tensors (safetensors, or .pth read as tensors only), or `random`"),
 ]
 Data = Annotated[
     str | None,
-    typer.Option(help="Images that are scored: demo, a folder with a folder per class or a manifest.csv, or none"),
+    typer.Option(
+        metavar="SRC", help="Images that are scored: demo, a folder with a folder per class or a manifest.csv, or none"
+    ),
 ]
-Calib = Annotated[str | None, typer.Option(help="Images for calibration  [default: a part of --data, never scored]")]
-CalibImages = Annotated[int | None, typer.Option(help="At most so many calibration images  [default: 128]")]
-Ptq = Annotated[str | None, typer.Option(help="Post-training quantization: int8 or off  [default: int8]")]
-Export = Annotated[str | None, typer.Option(help="Targets, separated by commas: onnx")]
-Runtime = Annotated[str | None, typer.Option(help="Engines to measure with, separated by commas: onnxruntime")]
-Threads = Annotated[int | None, typer.Option(help="Threads of the measured runtime  [default: its own choice]")]
-Batch = Annotated[int | None, typer.Option(help="Images an inference when latency is measured  [default: 1]")]
-Workers = Annotated[int | None, typer.Option(help="Processes that decode images  [default: 2]")]
-File = Annotated[Path | None, typer.Option("--recipe", help="A TOML file with the same words; flags override it")]
-Out = Annotated[Path | None, typer.Option(help="The run folder  [default: a new one under runs/]")]
+Calib = Annotated[
+    str | None, typer.Option(metavar="SRC", help="Images for calibration (default: a part of --data, never scored)")
+]
+CalibImages = Annotated[int | None, typer.Option(metavar="N", help="At most so many calibration images (default: 128)")]
+Ptq = Annotated[
+    str | None, typer.Option(metavar="SPEC", help="Post-training quantization: int8 or off (default: int8)")
+]
+Export = Annotated[str | None, typer.Option(metavar="LIST", help="Targets, separated by commas: onnx")]
+Runtime = Annotated[
+    str | None, typer.Option(metavar="LIST", help="Engines to measure with, separated by commas: onnxruntime")
+]
+Threads = Annotated[
+    int | None, typer.Option(metavar="N", help="Threads of the measured runtime (default: its own choice)")
+]
+Batch = Annotated[
+    int | None, typer.Option(metavar="N", help="Images an inference when latency is measured (default: 1)")
+]
+Workers = Annotated[int | None, typer.Option(metavar="N", help="Processes that decode images (default: 2)")]
+File = Annotated[
+    Path | None, typer.Option("--recipe", metavar="FILE", help="A TOML file with the same words; flags override it")
+]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run folder (default: a new one under runs/)")]
 Resume = Annotated[bool, typer.Option("--resume", help="Finish the run in --out: reuse the stages that are done")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Print the resolved recipe and what would be written; do nothing")]
 Json = Annotated[bool, typer.Option("--json", help="Print the record instead of the table")]
-Seed = Annotated[int | None, typer.Option(help="Of everything drawn at random  [default: 0]")]
+Seed = Annotated[int | None, typer.Option(metavar="N", help="Of everything drawn at random (default: 0)")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but the result")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks")]
-
-
 
 
 @app.callback(invoke_without_command=True)
@@ -120,7 +135,10 @@ def export_(
 @app.command()
 def profile(
     context: typer.Context,
-    artifacts: Annotated[list[Path], typer.Argument(help="Exported files; the first is what the others are held against")],
+    artifacts: Annotated[
+        list[Path],
+        typer.Argument(metavar="ARTIFACT...", help="Exported files; the first is what the others are held against"),
+    ],
     threads: Threads = None,
     batch: Batch = None,
     json: Json = False,
@@ -128,15 +146,18 @@ def profile(
     verbose: Verbose = False,
 ) -> None:
     """Measure artifacts on this machine, interleaved."""
-    from . import pipeline
+    from . import profiling
+    from .bench import Bench
+    from .runtimes import machine
 
-    request = pipeline.Profile(tuple(artifacts), threads, batch or 1, shlex.join(["vitc", *sys.argv[1:]]))
-    _show(pipeline.profile(request, _progress(context)), as_json=json)
+    bench = Bench(threads or machine.cores(), batch or 1)
+    record = profiling.profile(artifacts, bench, progress=_progress(context), command=_command())
+    _show(record, as_json=json)
 
 
 @app.command()
 def models(
-    pattern: Annotated[str, typer.Argument(help="A name with * and ?")] = "*",
+    pattern: Annotated[str, typer.Argument(metavar="[PATTERN]", help="A name with * and ?")] = "*",
     verbose: Verbose = False,
 ) -> None:
     """List the names that MODEL may be."""
@@ -172,11 +193,15 @@ def _run(context: typer.Context, fixed: dict[str, Any]) -> None:
         files = "\n".join(f"# {path}" for path in pipeline.plan(resolved, out))
         typer.echo(f"{resolved.to_toml()}\n# would write\n{files}")
         return
-    command = shlex.join(["vitc", *sys.argv[1:]])
-    outcome = pipeline.run(pipeline.Request(resolved, out, given["resume"], command), _progress(context))
+    outcome = pipeline.run(pipeline.Request(resolved, out, given["resume"], _command()), _progress(context))
     _show(outcome.record, as_json=given["json"])
     if outcome.complaints:
         raise VerificationFailed(f"{outcome.complaints[0]}; the run is kept in {out}")
+
+
+def _command() -> str:
+    """What was typed, to repeat it."""
+    return shlex.join(["vitc", *sys.argv[1:]])
 
 
 def _new_folder(recipe: "Recipe") -> Path:

@@ -30,13 +30,15 @@ class Finished:
 class Journal:
     """The finished stages of one run folder."""
 
-    def __init__(self, out: Path, resume: bool) -> None:
-        self.out = out
-        self.notes = out / FOLDER
-        held = out.exists() and (not out.is_dir() or any(out.iterdir()))
-        if held and not self.notes.is_dir():
+    def __init__(self, out: Path, *, resume: bool) -> None:
+        self.out, self.notes = out, out / FOLDER
+        self._made = not out.exists()
+        if not self._made and not out.is_dir():
+            raise UserError(f"{out} is a file; give an empty or new folder as --out")
+        self._fresh = self._made or not any(out.iterdir())
+        if not self._fresh and not self.notes.is_dir():
             raise UserError(f"{out} holds other files; give an empty or new folder as --out")
-        if held and not resume:
+        if not self._fresh and not resume:
             raise UserError(f"{out} holds a run; add --resume to finish it, or give another --out")
         try:
             self.notes.mkdir(parents=True, exist_ok=True)
@@ -59,11 +61,10 @@ class Journal:
         return Finished(key, result, reused=False)
 
     def discard_if_empty(self) -> None:
-        """Leave no folder behind when nothing was finished in it."""
-        if self.notes.is_dir() and not any(self.notes.glob("*.json")):
-            remove(self.notes)
-        if self.out.is_dir() and not any(self.out.iterdir()):
-            self.out.rmdir()
+        """Leave the place as it was found when this run began in it and finished nothing."""
+        if self._fresh and not any(self.notes.glob("*.json")):
+            for left in [self.out] if self._made else list(self.out.iterdir()):
+                remove(left)
 
     def _hashes(self, outputs: Sequence[Path]) -> dict[str, str]:
         files = [f for output in outputs for f in (sorted(output.rglob("*")) if output.is_dir() else [output])]

@@ -4,7 +4,6 @@ Every step is a stage of the run's journal, so a killed run goes on where it sto
 read back from `model.pt2` before it is exported: an artifact comes from the file, not from what happened before it.
 """
 
-import importlib.metadata
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -18,10 +17,11 @@ from numpy.typing import NDArray
 from . import models
 from .atomic import remove, write_text
 from .bench import Bench, Subject, measurement
-from .errors import UserError, VerificationFailed
+from .errors import VerificationFailed
 from .export import TARGETS
 from .export.artifact import Artifact
 from .export.verify import compare, complaint
+from .images import choose
 from .journal import FOLDER, Journal, digest
 from .models import data, decode, saved
 from .models.backbone import Backbone, Preprocessing
@@ -35,10 +35,8 @@ from .runtimes import RUNTIMES, eager, machine
 from .runtimes.audit import audit
 from .scoring import BATCH, Score
 from .stages import Stages
+from .versions import PACKAGES, VERSION
 
-VERSION = importlib.metadata.version("vitc")
-PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "numpy", "pillow")
-"""What a result depends on besides the inputs."""
 CALIBRATION_BATCH = 8
 """Fixed: sums in another order would give other last bits, and so other artifacts."""
 PARITY_IMAGES = 64
@@ -87,7 +85,7 @@ def export(recipe: Recipe, out: str | Path, *, resume: bool = False) -> records.
 
 def run(request: Request, progress: Progress) -> Outcome:
     """Do the whole run, or what is left of it."""
-    journal = Journal(request.out, request.resume)
+    journal = Journal(request.out, resume=request.resume)
     try:
         return _Run(request, journal, progress).all()
     finally:
@@ -111,12 +109,12 @@ class _Run:
         self.machine = machine.describe(PACKAGES)
         self.stages = Stages(journal, progress, {"vitc": VERSION, **self.machine.packages})
 
-    def all(self) -> records.Record:
+    def all(self) -> Outcome:
         """Every stage in turn, and the record of them."""
         recipe = self.recipe
         weights = Path(recipe.weights) if recipe.weights else None
         backbone = models.load(recipe.model, weights, recipe.preprocessing)
-        scored, calibration = self.find_images(backbone)
+        scored, calibration = choose(recipe, backbone)
         self.progress.note(f"run folder: {self.out}")
         write_text(self.out / "recipe.toml", recipe.to_toml())
         pixels = self.decode("scored", scored, backbone.preprocessing)
@@ -143,24 +141,6 @@ class _Run:
         )
         self.finish(record, score, [_in_torch(variant) for variant in variants])
         return Outcome(record, tuple(f"{a.name} {wrong}" for a, wrong in checked if wrong))
-
-    def find_images(self, backbone: Backbone) -> tuple[data.ImageSet | None, data.ImageSet | None]:
-        """The images to score and those to calibrate with; never the same ones."""
-        recipe, classes = self.recipe, data.Classes(backbone.outputs, backbone.classes)
-        scored = None if recipe.data == data.NONE else data.find(recipe.data, classes, labelled=True)
-        if recipe.technique is None:
-            return scored, None
-        source = recipe.calib or ("demo" if recipe.data.partition(":")[0] == "demo" else None)
-        if source:
-            found = data.find(source, classes, labelled=False, demo_seed=data.DEMO_CALIB_SEED)
-            calibration = data.take(found, recipe.calib_images, recipe.seed)
-        elif scored:
-            calibration, scored = data.split(scored, recipe.calib_images, recipe.seed)
-        else:
-            raise UserError("nothing to calibrate with; name images with --calib, or score some with --data")
-        if scored:
-            data.check_disjoint(scored, calibration)
-        return scored, calibration
 
     def decode(self, name: str, images: data.ImageSet | None, preprocessing: Preprocessing) -> Pixels | None:
         """The pixels of a set, decoded once for all that look at them."""
@@ -260,6 +240,8 @@ class _Run:
             for runtime in self.recipe.runtimes
             if runtime == TARGETS[artifact.format].runtime
         ]
+        if not subjects:
+            return ()
         hashes = {artifact.name: artifact.sha256 for artifact in artifacts}
         scores = [self.scored(subject, hashes[subject.artifact], score) for subject in subjects]
         inputs = {"artifacts": hashes, "bench": repr(bench), "machine": self.machine.cpu}

@@ -12,20 +12,20 @@ Advance = Callable[[int], None]
 
 
 class Progress:
-    """Tells of steps on one console."""
+    """Tells of steps on one console; a step may have steps inside."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(quiet=True)
+        self._bars: Bars | None = None
 
     @contextmanager
     def step(self, title: str, total: int | None = None) -> Iterator[Advance]:
         """A step under way; call what it yields with how much more is done."""
         started = time.monotonic()
-        if not self._console.is_terminal or self._console.quiet:
+        if not self._console.is_interactive or self._console.quiet:
             yield lambda _count: None
         else:
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-            with Bars(*columns, TimeElapsedColumn(), console=self._console, transient=True) as bars:
+            with self._display() as bars:
                 task = bars.add_task(title, total=total)
                 yield lambda count: bars.advance(task, count)
         self.note(f"{title}: {time.monotonic() - started:.1f} s")
@@ -33,3 +33,16 @@ class Progress:
     def note(self, text: str) -> None:
         """One line."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def _display(self) -> Iterator[Bars]:
+        """The bars on the console, which may show one set of them at a time: inner steps join the outer one's."""
+        if self._bars:
+            yield self._bars
+            return
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        try:
+            with Bars(*columns, TimeElapsedColumn(), console=self._console, transient=True) as self._bars:
+                yield self._bars
+        finally:
+            self._bars = None

@@ -15,6 +15,8 @@ from .errors import UserError
 from .export import TARGETS
 from .runtimes import RUNTIMES
 
+NONE = "none"
+
 PTQ: dict[str, Technique | None] = {"int8": Quantize(weight_bits=8, activation_bits=8), "off": None}
 """What `--ptq` may say."""
 
@@ -33,7 +35,7 @@ class Recipe:
     ptq: str = "int8"
     export: tuple[str, ...] = ("onnx",)
     runtime: tuple[str, ...] = ()
-    """None named: those that serve what was exported."""
+    """None named: those that serve what was exported. The word `none`: measure with no engine, verify only."""
     threads: int | None = None
     """Of the measured runtime; None: its own choice."""
     batch: int = 1
@@ -48,7 +50,7 @@ class Recipe:
         """Refuse what cannot be meant."""
         _check("ptq", (self.ptq,), PTQ)
         _check("export", self.export, TARGETS)
-        _check("runtime", self.runtime, RUNTIMES)
+        _check("runtime", self.runtime, RUNTIMES if self.runtime != (NONE,) else {NONE: None})
         if not self.export:
             raise UserError(f"export names no target; allowed: {', '.join(TARGETS)}")
         for name, least in (("calib_images", 1), ("batch", 1), ("workers", 0), ("seed", 0), ("threads", 1)):
@@ -59,6 +61,8 @@ class Recipe:
             raise UserError(f"{self.model} brings its own weights; leave --weights out, or name another model")
         if self.ptq == "off" and self.calib:
             raise UserError("--calib goes with quantization; leave it out, or choose --ptq int8")
+        if self.ptq != "off" and self.data == NONE and not self.calib:
+            raise UserError("--data none leaves nothing to calibrate with; name images with --calib, or use --ptq off")
 
     @property
     def technique(self) -> Technique | None:
@@ -68,6 +72,8 @@ class Recipe:
     @property
     def runtimes(self) -> tuple[str, ...]:
         """The engines to measure with."""
+        if self.runtime == (NONE,):
+            return ()
         return self.runtime or tuple(dict.fromkeys(TARGETS[target].runtime for target in self.export))
 
     def to_toml(self) -> str:
@@ -89,21 +95,24 @@ def _check(word: str, values: tuple[str, ...], allowed: Mapping[str, object]) ->
     for value in values:
         if value not in allowed:
             raise UserError(f"{word} does not know {value!r}; allowed: {', '.join(allowed)}")
+        if values.count(value) > 1:
+            raise UserError(f"{word} names {value!r} more than once; name it once")
 
 
 def resolve(file: Path | None, flags: Mapping[str, Any]) -> Recipe:
     """The recipe of a TOML file with the flags that were given laid over it."""
     values = {**(_read(file) if file else {}), **{key: value for key, value in flags.items() if value is not None}}
-    return Recipe(**{key: _typed(key, value) for key, value in values.items()})
+    typed: dict[str, Any] = {key: _typed(key, value) for key, value in values.items()}
+    return Recipe(**typed)
 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as failure:
-        raise UserError(f"recipe {file} does not exist; give a TOML file") from failure
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as failure:
-        raise UserError(f"recipe {file} is not TOML: {failure}") from failure
+    except OSError as failure:
+        raise UserError(f"cannot read the recipe {file}: {failure.strerror}; give a TOML file") from failure
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
+        raise UserError(f"recipe {file} is not TOML: {failure}; mend that place") from failure
 
 
 def _typed(key: str, value: object) -> object:
@@ -117,6 +126,10 @@ def _typed(key: str, value: object) -> object:
     return kind(value)
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -126,8 +139,8 @@ def _are_words(value: object) -> bool:
 
 
 _KINDS: dict[str, tuple[Callable[[Any], object], str, Callable[[object], bool]]] = {
-    str(str): (str, "text", lambda value: isinstance(value, str)),
-    str(str | None): (str, "text", lambda value: isinstance(value, str)),
+    str(str): (str, "text, and not empty", _is_text),
+    str(str | None): (str, "text, and not empty", _is_text),
     str(int): (int, "a whole number", _is_int),
     str(int | None): (int, "a whole number", _is_int),
     str(tuple[str, ...]): (tuple, "a list of words", _are_words),

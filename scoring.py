@@ -1,7 +1,9 @@
 """Accuracy on the scored images: of the torch program and of every artifact, with the answers kept image by image."""
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ class Score:
 
     def identity(self) -> dict[str, Any]:
         """What a score depends on besides the model."""
-        return {"scored": self.pixels.digest() if self.pixels is not None else None}
+        return {"scored": self._digest}
 
     def outputs(self, name: str) -> list[Path]:
         """The file with the answers of `name`; none where nothing is scored."""
@@ -42,8 +44,9 @@ class Score:
         if self.pixels is None or self.pixels.labels is None:
             return {"top1": None, "top5": None, "images": 0}
         predictions = accuracy.predict(run, self.pixels.batches(BATCH), advance)
-        with replacing(self.outputs(name)[0]) as partial, partial.open("wb") as file:
-            np.save(file, predictions.top5, allow_pickle=False)
+        content = io.BytesIO()
+        np.save(content, predictions.top5, allow_pickle=False)
+        _write(self.outputs(name)[0], content)
         top1, top5 = (accuracy.top_k(predictions, self.pixels.labels, k) for k in (1, 5))
         return {"top1": top1, "top5": top5, "images": len(self.pixels)}
 
@@ -52,5 +55,16 @@ class Score:
         if self.pixels is None or self.pixels.labels is None:
             return
         answers = {name: np.load(self.outputs(name)[0], allow_pickle=False) for name in names}
-        with replacing(into) as partial, partial.open("wb") as file:
-            np.savez_compressed(file, labels=self.pixels.labels, images=np.array(self.pixels.kept), **answers)
+        content = io.BytesIO()
+        np.savez_compressed(content, labels=self.pixels.labels, images=np.array(self.pixels.kept), **answers)
+        _write(into, content)
+
+    @cached_property
+    def _digest(self) -> str | None:
+        return self.pixels.digest() if self.pixels is not None else None
+
+
+def _write(path: Path, content: io.BytesIO) -> None:
+    """Made in memory first: where the disk is full numpy says how much it wrote, a plain write says why."""
+    with replacing(path) as partial:
+        partial.write_bytes(content.getbuffer())

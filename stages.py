@@ -23,7 +23,7 @@ class Stages:
     def do(
         self, name: str, inputs: Mapping[str, Any], outputs: Sequence[Path], work: Work, total: int | None = None
     ) -> dict[str, Any]:
-        """The stage's result, worked out now or by an earlier run on the same inputs; `total` is for the progress bar."""
+        """The stage's result, worked out now or by an earlier run on the same inputs; `total` is for its bar."""
 
         def timed() -> dict[str, Any]:
             since, start = memory.reset(), time.monotonic()

@@ -6,7 +6,7 @@ so the same program serves every target: `retarget` only changes that name.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from .scheme import SCHEMES

@@ -1,11 +1,14 @@
 """Convolutions whose patches do not overlap, as linears over flattened patches: the same sums, as one matrix product.
 
-A patch embedding is such a convolution, and so are the downsamplings of hierarchical models. Runtimes have faster integer
-kernels for matrix products than for convolutions with large strides.
+A patch embedding is such a convolution, and so are the downsamplings of hierarchical models. Runtimes have faster
+integer kernels for matrix products than for convolutions with large strides.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 
 aten = torch.ops.aten
@@ -18,32 +21,39 @@ def patchify(program: GraphModule) -> None:
             _rewrite(program, node)
 
 
+def arguments(node: Node) -> tuple[Any, ...]:
+    """What an operator is called with, in the order of its schema; the defaults where the call says nothing."""
+    assert isinstance(node.target, OpOverload)
+    left_out = node.target._schema.arguments[len(node.args) :]
+    return (*node.args, *(node.kwargs.get(argument.name, argument.default_value) for argument in left_out))
+
+
 def _fits(node: Node) -> bool:
     """Whether the stride is the kernel, nothing is padded, dilated or grouped, and the patches tile the input."""
-    weight: Tensor = node.args[1].meta["val"]  # type: ignore[union-attr]
-    image: Tensor = node.args[0].meta["val"]  # type: ignore[union-attr]
-    kernel = list(weight.shape[2:])
-    stride, padding, dilation, groups = (*node.args[3:], *([1, 1], [0, 0], [1, 1], 1)[len(node.args[3:]) :])
-    tiles = all(isinstance(s, int) and s % k == 0 for s, k in zip(image.shape[2:], kernel, strict=True))
-    plain = list(padding) == [0, 0] and list(dilation) == [1, 1] and groups == 1  # type: ignore[arg-type]
-    return plain and tiles and list(stride) == kernel and kernel != [1, 1]  # type: ignore[arg-type]
+    image, weight, _, stride, padding, dilation, groups = arguments(node)
+    if weight.op != "get_attr":
+        return False
+    kernel = list(weight.meta["val"].shape[2:])
+    sides = image.meta["val"].shape[2:]
+    tiles = all(isinstance(side, int) and side % length == 0 for side, length in zip(sides, kernel, strict=True))
+    plain = list(padding) == [0, 0] and list(dilation) == [1, 1] and groups == 1
+    return plain and tiles and list(stride) == kernel and kernel != [1, 1]
 
 
 def _rewrite(program: GraphModule, node: Node) -> None:
-    image, weight, bias = (*node.args, None)[:3]
-    channels, (rows, columns) = weight.meta["val"].shape[:2], weight.meta["val"].shape[2:]  # type: ignore[union-attr]
-    height, width = (s // k for s, k in zip(image.meta["val"].shape[2:], (rows, columns), strict=True))  # type: ignore[union-attr]
+    image, weight, bias, *_ = arguments(node)
+    kernel: Tensor = weight.meta["val"]
+    outputs, inputs, rows, columns = kernel.shape
+    height, width = (side // length for side, length in zip(image.meta["val"].shape[2:], (rows, columns), strict=True))
     graph = program.graph
-    flat = _flat_weight(program, str(weight.target))  # type: ignore[union-attr]
+    flat = _flat_weight(program, str(weight.target))
     with graph.inserting_before(node):
-        split = graph.call_function(aten.reshape.default, (image, [-1, channels[1], height, rows, width, columns]))
+        split = graph.call_function(aten.reshape.default, (image, [-1, inputs, height, rows, width, columns]))
         ordered = graph.call_function(aten.permute.default, (split, [0, 2, 4, 1, 3, 5]))
-        patches = graph.call_function(
-            aten.reshape.default, (ordered, [-1, height * width, channels[1] * rows * columns])
-        )
+        patches = graph.call_function(aten.reshape.default, (ordered, [-1, height * width, inputs * rows * columns]))
         product = graph.call_function(aten.linear.default, (patches, graph.get_attr(flat), bias))
         channels_first = graph.call_function(aten.permute.default, (product, [0, 2, 1]))
-        result = graph.call_function(aten.reshape.default, (channels_first, [-1, channels[0], height, width]))
+        result = graph.call_function(aten.reshape.default, (channels_first, [-1, outputs, height, width]))
     node.replace_all_uses_with(result)
     graph.erase_node(node)
 

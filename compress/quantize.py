@@ -5,6 +5,7 @@ residual stream, LayerNorm, softmax, GELU and the attention products stay float:
 what destroys it, and no kernel gains from it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,11 +17,16 @@ from ..models.backbone import Backbone
 from ..models.data import Batches
 from ..models.program import trace
 from . import ops  # noqa: F401  (registers the operators)
-from .patchify import patchify
+from .patchify import arguments, patchify
 from .ranges import Range
+from .scheme import SCHEMES
 from .weights import quantize_channels
 
-aten = torch.ops.aten
+OPERATORS: dict[object, Callable[..., Tensor]] = {
+    torch.ops.aten.linear.default: torch.ops.vitc.linear.default,
+    torch.ops.aten.conv2d.default: torch.ops.vitc.conv2d.default,
+}
+"""What is quantized, and what it becomes."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +37,20 @@ class Quantize:
     activation_bits: int = 8
     scheme: str = "onnx"
 
+    def __post_init__(self) -> None:
+        """Refuse what no integer code can hold."""
+        for name in ("weight_bits", "activation_bits"):
+            if not 2 <= getattr(self, name) <= 8:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be between 2 and 8")
+        if self.scheme not in SCHEMES:
+            raise UserError(f"scheme does not know {self.scheme!r}; allowed: {', '.join(SCHEMES)}")
+
     def apply(self, backbone: Backbone, batches: Batches) -> Backbone:
         """The backbone as a quantized program, calibrated on `batches`."""
         if backbone.precision != "fp32":
-            raise UserError(f"{backbone.name} is {backbone.precision} already; quantize a float backbone, or use --ptq off")
+            raise UserError(
+                f"{backbone.name} is {backbone.precision} already; quantize a float backbone, or use --ptq off"
+            )
         program = trace(backbone.module, backbone.preprocessing.input_size)
         patchify(program)
         sites = find_sites(program)
@@ -47,9 +63,7 @@ class Quantize:
         program.recompile()
         return replace(backbone, module=program, precision="int8")
 
-    def _quantize_inputs(
-        self, program: GraphModule, sites: list[Node], ranges: dict[Node, Range]
-    ) -> None:
+    def _quantize_inputs(self, program: GraphModule, sites: list[Node], ranges: dict[Node, Range]) -> None:
         """One `quantize` for every tensor that sites read, shared by all of them."""
         for source, seen in ranges.items():
             with program.graph.inserting_after(source):
@@ -62,24 +76,31 @@ class Quantize:
 
     def _quantize_weights(self, program: GraphModule, site: Node) -> None:
         """Replace a site by its quantized operator."""
-        x, weight_node, bias, *rest = (*site.args, *[None] * (3 - len(site.args)))
-        owner, _, leaf = str(_node(weight_node).target).rpartition(".")
+        x, weight, bias, *geometry = arguments(site)
+        owner, _, leaf = str(weight.target).rpartition(".")
         module = program.get_submodule(owner)
-        weight = getattr(module, leaf).detach()
-        codes, scale = quantize_channels(weight.flatten(1).float(), self.weight_bits)
-        if site.target is aten.linear.default:
-            operator, codes, arguments = torch.ops.vitc.linear.default, codes.t().contiguous(), ()
-        else:
-            operator, codes = torch.ops.vitc.conv2d.default, codes.view(weight.shape)
-            arguments = tuple(default if i >= len(rest) else rest[i] for i, default in enumerate(CONV_DEFAULTS))
+        codes, scale = codes_of(getattr(module, leaf).detach().float(), self.weight_bits)
         with program.graph.inserting_before(site):
             stored = []
             for part, tensor in (("codes", codes), ("scale", scale)):
                 module.register_buffer(f"{leaf}_{part}", tensor)
                 stored.append(program.graph.get_attr(f"{owner}.{leaf}_{part}".lstrip(".")))
-            quantized = program.graph.call_function(operator, (x, *stored, bias, *arguments))
+            quantized = program.graph.call_function(OPERATORS[site.target], (x, *stored, bias, *geometry))
         site.replace_all_uses_with(quantized)
         program.graph.erase_node(site)
+
+
+def codes_of(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """Codes as the operator takes them, [K, N] or [O, I, h, w], and scales.
+
+    The neighbours of a convolution are its input channels: integer kernels have the channels last.
+    """
+    if weight.dim() == 2:
+        codes, scale = quantize_channels(weight, bits)
+        return codes.t().contiguous(), scale
+    channels_last = weight.movedim(1, -1)
+    codes, scale = quantize_channels(channels_last.flatten(1), bits)
+    return codes.view(channels_last.shape).movedim(-1, 1).contiguous(), scale
 
 
 def calibrate(program: GraphModule, sources: set[Node], batches: Batches) -> dict[Node, Range]:
@@ -88,10 +109,9 @@ def calibrate(program: GraphModule, sources: set[Node], batches: Batches) -> dic
     with torch.inference_mode():
         for batch in batches:
             watch.run(batch)
+    if any(seen.low > seen.high for seen in watch.seen.values()):
+        raise UserError("no images to calibrate with; give at least one")
     return watch.seen
-
-
-CONV_DEFAULTS = ([1, 1], [0, 0], [1, 1], 1)
 
 
 class Watch(Interpreter):
@@ -102,6 +122,7 @@ class Watch(Interpreter):
         self.seen = {node: Range() for node in program.graph.nodes if node in nodes}
 
     def run_node(self, n: Node) -> object:
+        """The node's result, noted if the node is watched."""
         result = super().run_node(n)
         if n in self.seen:
             assert isinstance(result, Tensor)
@@ -111,11 +132,10 @@ class Watch(Interpreter):
 
 def find_sites(program: GraphModule) -> list[Node]:
     """The linears and convolutions whose weights are parameters."""
-    targets = (aten.linear.default, aten.conv2d.default)
     return [
         node
         for node in program.graph.nodes
-        if node.op == "call_function" and node.target in targets and _node(node.args[1]).op == "get_attr"
+        if node.op == "call_function" and node.target in OPERATORS and _node(node.args[1]).op == "get_attr"
     ]
 
 

@@ -1,18 +1,30 @@
 """Integer codes for weights: signed, symmetric, one scale an output channel, right on every x86 CPU.
 
-Kernels older than VNNI multiply bytes by signed bytes and add two neighbouring products in 16 bits, saturating: two large
-weights of one sign side by side give another result there than in the simulation and on newer CPUs. So a channel's grid
-ends at its largest *sum of two neighbours of one sign*, and no such sum can saturate, whatever the activations are.
+Kernels older than VNNI multiply bytes by signed bytes and add two neighbouring products in 16 bits, saturating: two
+large weights of one sign side by side give another result there than in the simulation and on newer CPUs. So the grid
+of a channel ends at its largest *sum of two neighbours of one sign*, and no such sum can saturate, whatever the
+activations are.
 """
 
 import torch
 from torch import Tensor
 
+DEAD = 2**-20
+"""A channel this much smaller than the largest takes the largest one's grid, and its codes are zeros.
+
+Runtimes add a convolution's bias in 32 bits, in steps of its channel's scale: in steps of next to nothing it would not
+fit.
+"""
+TINIEST = 2**-100
+"""What a weight that is all zeros is taken to reach; its scale is still a normal number."""
+
 
 def quantize_channels(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     """Codes [N, K] as int8 and scales [N] for a weight [N, K]."""
     highest = 2 ** (bits - 1) - 1
-    scale = pair_reach(weight).clamp_min(torch.finfo(torch.float32).tiny) / highest
+    reach = pair_reach(weight)
+    largest = reach.max().clamp_min(TINIEST)
+    scale = torch.where(reach < largest * DEAD, largest, reach) / highest
     codes = torch.clamp(torch.round(weight / scale[:, None]), -highest, highest)
     return codes.to(torch.int8), scale
 

@@ -6,6 +6,7 @@ rank 1 is merged into a float Gemm before the integer fusions run. The graph hol
 """
 
 import json
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,8 @@ from onnxscript import opset21 as op
 from onnxscript.optimizer import optimize
 
 from ..atomic import replacing
-from ..compress.ops import SCHEMES
+from ..compress import ops  # noqa: F401  (registers the operators)
+from ..compress.scheme import SCHEMES
 from ..errors import UserError
 from ..models.backbone import Backbone
 from ..models.program import EXAMPLE_BATCH, export_program
@@ -57,8 +59,8 @@ def translate(backbone: Backbone, batch: int | None = None) -> ir.Model:
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as failure:
-        reason = str(failure.__cause__ or failure).strip().splitlines()[0]
-        raise UserError(f"{backbone.name} has an operator that ONNX export cannot translate: {reason}") from failure
+        culprit = _culprit(failure)
+        raise UserError(f"{backbone.name} cannot become ONNX: {culprit}; replace it in the model") from failure
     if exported is None:
         raise UserError(f"torch.onnx.export gave nothing for {backbone.name}")
     model = exported.model
@@ -77,6 +79,13 @@ def metadata(backbone: Backbone) -> dict[str, str]:
         "vitc.classes": json.dumps(backbone.classes),
         "vitc.weights_sha256": backbone.weights_sha256,
     }
+
+
+def _culprit(failure: torch.onnx.OnnxExporterError) -> str:
+    """The operator that has no translation; what the exporter says, where it names none."""
+    reason = str(failure.__cause__ or failure).strip()
+    operator = re.search(r"target=torch\.ops\.(\w+\.\w+)", reason)
+    return f"there is no translation of {operator[1]}" if operator else reason.partition("\n")[0]
 
 
 def _anonymize(model: ir.Model) -> None:
@@ -98,6 +107,9 @@ def _anonymize(model: ir.Model) -> None:
 def _quantize(x: Any, low: float, high: float, bits: int, scheme: str) -> Any:
     grid = SCHEMES[scheme].grid(low, high, bits)
     kind = ir.DataType.INT8 if grid.lowest < 0 else ir.DataType.UINT8
+    if grid.highest - grid.lowest < 255:
+        ends = (grid.scale * (code - grid.zero_point) for code in (grid.lowest, grid.highest))
+        x = op.Clip(x, *(op.Constant(value_float=end) for end in ends))
     scale = op.Constant(value_float=grid.scale)
     zero_point = op.Cast(op.Constant(value_int=grid.zero_point), to=kind)
     return op.DequantizeLinear(op.QuantizeLinear(x, scale, zero_point), scale, zero_point)
@@ -107,13 +119,13 @@ def _linear(x: Any, codes: Any, scale: Any, bias: Any = None) -> Any:
     product = op.MatMul(x, op.DequantizeLinear(codes, scale, axis=1))
     if bias is None:
         return product
-    rank = len(x.shape)
-    leading = [1] * max(rank - 1, 2)
-    total = op.Add(product, op.Reshape(bias, op.Constant(value_ints=[*leading, -1])))
-    return total if rank > 2 else op.Squeeze(total, op.Constant(value_ints=[0]))
+    rank = max(len(x.shape), 3)
+    total = op.Add(product, op.Reshape(bias, op.Constant(value_ints=[*[1] * (rank - 1), -1])))
+    added = list(range(rank - len(x.shape)))
+    return op.Squeeze(total, op.Constant(value_ints=added)) if added else total
 
 
-def _conv2d(
+def _conv2d(  # noqa: PLR0913  (its parameters are the operator's schema)
     x: Any,
     codes: Any,
     scale: Any,

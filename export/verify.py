@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import VerificationFailed
+
 LEAST_AGREEMENT = 0.95
 """Share of images on which a quantized artifact must give the simulation's class.
 
@@ -21,6 +23,7 @@ class ParityResult:
     max_abs: float
     cosine: float
     top1_agree: float
+    """Share of the images that get one class from both; logits that are not finite say no class."""
     images: int
     scale: float
     """The largest magnitude of the reference."""
@@ -28,12 +31,15 @@ class ParityResult:
 
 def compare(reference: NDArray[np.float32], logits: NDArray[np.float32]) -> ParityResult:
     """Hold an artifact's logits against the simulation's."""
+    if reference.shape != logits.shape:
+        raise VerificationFailed(f"the artifact gives logits {logits.shape} where torch gives {reference.shape}")
     one, other = reference.astype(np.float64), logits.astype(np.float64)
+    finite = np.isfinite(one).all(1) & np.isfinite(other).all(1)
     norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     return ParityResult(
         max_abs=float(np.abs(one - other).max()),
         cosine=float(((one * other).sum(1) / np.maximum(norms, np.finfo(np.float64).tiny)).mean()),
-        top1_agree=float((one.argmax(1) == other.argmax(1)).mean()),
+        top1_agree=float(((one.argmax(1) == other.argmax(1)) & finite).mean()),
         images=len(reference),
         scale=float(np.abs(one).max()),
     )

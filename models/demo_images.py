@@ -2,19 +2,23 @@
 
 Image `i` of seed `s` depends on nothing but `(s, i)`: the same in any order, batch or process. An image is one object
 (a flat shape, or a blob that shows a texture) of random place, size, rotation and contrast, over a shaded ground with
-clutter, crossed at times by a bar, under noise. Shapes are signed fields on a grid: negative inside, about one unit a unit.
+clutter, crossed at times by a bar, under noise. Shapes are signed fields on a grid: negative inside, with slope one.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
+Field = NDArray[Any]
 Random = np.random.Generator
 
 SIZE = 64
 """Height and width of an image in pixels."""
+
+MAX_TURN = np.pi / 6
+"""How far an object is turned at most, either way."""
 
 _axis = ((np.arange(SIZE, dtype=np.float32) + 0.5) / SIZE) * 2 - 1
 _GRID_Y, _GRID_X = np.meshgrid(_axis, _axis, indexing="ij")
@@ -63,20 +67,24 @@ def _ell(x: Field, y: Field) -> Field:
     return np.maximum(_square(x, y), np.minimum(x, y) + np.float32(0.15))
 
 
-def _stripes(x: Field, y: Field, pitch: float) -> Field:
-    return np.sin(pitch * x)
+def _stripes(x: Field, _y: Field, pitch: float) -> Field:
+    field: Field = np.sin(pitch * x)
+    return field
 
 
 def _checks(x: Field, y: Field, pitch: float) -> Field:
-    return np.sin(pitch * x) * np.sin(pitch * y) * 2
+    field: Field = np.sin(pitch * x) * np.sin(pitch * y) * 2
+    return field
 
 
 def _dots(x: Field, y: Field, pitch: float) -> Field:
-    return np.cos(pitch * x) + np.cos(pitch * y) - np.float32(0.6)
+    field: Field = np.cos(pitch * x) + np.cos(pitch * y) - np.float32(0.6)
+    return field
 
 
 def _ripples(x: Field, y: Field, pitch: float) -> Field:
-    return np.sin(pitch * np.hypot(x, y))
+    field: Field = np.sin(pitch * np.hypot(x, y))
+    return field
 
 
 SHAPES: dict[str, Callable[[Field, Field], Field]] = {
@@ -115,7 +123,7 @@ def draw_and_cover(seed: int, index: int) -> tuple[NDArray[np.uint8], Field]:
     image = _shade(random, ground)
     _clutter(random, image)
     name = CLASSES[label(index)]
-    x, y = _place(random)
+    x, y = _place(random, MAX_TURN)
     ink = _contrasting(random, ground)
     if name in SHAPES:
         scale = random.uniform(0.42, 0.66)
@@ -141,10 +149,10 @@ def _contrasting(random: Random, ground: NDArray[np.float64]) -> NDArray[np.floa
     return np.asarray(np.clip(ground + towards / np.linalg.norm(towards) * random.uniform(0.35, 0.8), 0, 1))
 
 
-def _place(random: Random) -> tuple[Field, Field]:
-    """The grid seen from an object at a random place, turned by a random angle."""
+def _place(random: Random, turn: float = np.pi) -> tuple[Field, Field]:
+    """The grid seen from an object at a random place, turned by a random angle of at most `turn` either way."""
     centre = random.uniform(-0.38, 0.38, 2)
-    angle = random.uniform(0, 2 * np.pi)
+    angle = random.uniform(-turn, turn)
     return _turn(_GRID_X - np.float32(centre[0]), _GRID_Y - np.float32(centre[1]), angle)
 
 
@@ -155,7 +163,7 @@ def _turn(x: Field, y: Field, angle: float) -> tuple[Field, Field]:
 
 def _paint(image: Field, field: Field, ink: NDArray[np.floating]) -> Field:
     """Cover the inside of `field` with `ink` (one colour or an image), in place, with an edge one pixel soft."""
-    cover = np.clip(0.5 - field / _SOFT, 0, 1).astype(np.float32)
+    cover: Field = np.clip(0.5 - field / _SOFT, 0, 1).astype(np.float32)
     image += cover[..., None] * (ink - image)
     return cover
 

@@ -1,4 +1,4 @@
-"""A backbone as a graph of ATen operators, by `torch.export`, with a free batch dimension where the model allows one."""
+"""A backbone as a graph of ATen operators, by `torch.export`, with a free batch dimension."""
 
 import warnings
 from collections.abc import Sequence

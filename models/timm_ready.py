@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-_SCHEMAS = ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",)
-_SCHEMAS += tuple("q" + schema for schema in _SCHEMAS)
+_ARGUMENTS = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+_SCHEMAS = ("nms" + _ARGUMENTS, "qnms" + _ARGUMENTS)
 
 
 def _compiled_part_loads() -> bool:

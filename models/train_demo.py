@@ -1,9 +1,8 @@
 """Train the demo's backbone: `python -m vitc.models.train_demo`, about an hour on two cores.
 
-Draws a pool of images once, then learns them under symmetries that keep the class (quarter turns, mirrors, swapped
-colour channels). The drawing knows where its object is, so every patch learns what it shows too, through a linear head
-that is thrown away: a small transformer finds the classes many times sooner so. AdamW, one cycle of cosine; an average
-of the weights over the last steps is what is kept.
+Draws a pool of images once, then learns them with their colour channels in every order. The drawing knows where its
+object is, so every patch learns what it shows too, through a linear head that is thrown away: a small transformer finds
+the classes many times sooner so. AdamW, one cycle of cosine; an average of the weights over the last steps is kept.
 """
 
 import argparse
@@ -66,18 +65,14 @@ def normalized(images: Tensor) -> Tensor:
 
 
 def batches(learned: Pool, size: int, steps: int, generator: torch.Generator) -> Iterator[Pool]:
-    """`steps` batches, each under one random symmetry, reshuffled after every pass."""
+    """`steps` batches, each with its colour channels in one random order, reshuffled after every pass."""
     order = torch.empty(0, dtype=torch.long)
     for _ in range(steps):
         if len(order) < size:
             order = torch.randperm(len(learned.images), generator=generator)
         chosen, order = order[:size], order[size:]
-        turns, mirror = (int(torch.randint(n, (1,), generator=generator)) for n in (4, 2))
         channels = torch.randperm(3, generator=generator)
-        images, cover = (torch.rot90(t[chosen], turns, (-2, -1)) for t in (learned.images, learned.cover))
-        if mirror:
-            images, cover = images.flip(-1), cover.flip(-1)
-        yield Pool(images[:, channels], learned.labels[chosen], cover)
+        yield Pool(learned.images[chosen][:, channels], learned.labels[chosen], learned.cover[chosen])
 
 
 def loss(model: nn.Module, patch_head: nn.Module, batch: Pool) -> Tensor:

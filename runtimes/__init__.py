@@ -15,6 +15,14 @@ from .audit import Kernel
 class Session(Protocol):
     """A loaded artifact."""
 
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """The input's shape; None where it is free."""
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The artifact's own notes: preprocessing, classes, origin."""
+
     def __enter__(self) -> Self:
         """Ready to run."""
 
@@ -38,8 +46,5 @@ class Runtime:
 
 
 RUNTIMES = {
-    runtime.name: runtime
-    for runtime in (
-        Runtime(ort.NAME, ort.OrtSession, ort.executed, ort.promised, ort.serve),
-    )
+    runtime.name: runtime for runtime in (Runtime(ort.NAME, ort.OrtSession, ort.executed, ort.promised, ort.serve),)
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kernel:
-    """One executed operation: its type, its name in the optimized graph, and the tensors it saw as (dtype, shape)."""
+    """One executed operation: its type, the node of the file it was made of, and the tensors it saw: (dtype, shape)."""
 
     operator: str
     name: str
@@ -54,7 +54,9 @@ def macs(kernel: Kernel) -> int:
         weight = next(shape for shape in shapes[1:] if len(shape) == len(shapes[0]))
         return result * math.prod(weight[1:])
     if "MatMul" in kernel.operator or "Gemm" in kernel.operator:
-        left = math.prod(shapes[0])
-        # [.., M, K] x [.., K, N]: every element of the left factor meets N columns, however it is transposed.
-        return left * kernel.outputs[0][1][-1]
+        *_, rows, columns = (1, 1, *kernel.outputs[0][1])
+        right = next((shape for shape in shapes[1:] if len(shape) > 1), ())
+        # [.., M, K] x [.., K, N], however they are transposed: every element of the left factor meets N columns and
+        # every one of the right factor M rows. The smaller product is of a factor that is repeated along a batch.
+        return max(math.prod(shapes[0]) * columns, math.prod(right) * rows)
     return 0

@@ -54,9 +54,13 @@ class Machine:
 def describe(packages: Sequence[str]) -> Machine:
     """This machine, with the versions of those of the packages that are installed."""
     cpu, isa = _processor()
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     unnamed = platform.processor() or platform.machine() or "unknown"
-    return Machine(cpu or unnamed, cores, isa, platform.platform(), _versions(packages))
+    return Machine(cpu or unnamed, cores(), isa, platform.platform(), _versions(packages))
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def read_cpuinfo(text: str) -> tuple[str, tuple[str, ...]]:

@@ -1,9 +1,9 @@
 """ONNX Runtime on the CPU."""
 
 import json
+import re
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -35,6 +35,8 @@ class OrtSession:
         if profile is not None:
             options.enable_profiling = True
             options.profile_file_prefix = str(profile)
+            # Kernels are the same either way, but packed weights are missing from the shapes that the profile notes.
+            options.add_session_config_entry("session.disable_prepacking", "1")
         try:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except ort.capi.onnxruntime_pybind11_state.NoSuchFile as failure:
@@ -48,20 +50,20 @@ class OrtSession:
         ) as failure:
             reason = str(failure).strip().splitlines()[0]
             raise VerificationFailed(f"onnxruntime cannot load {path}: {reason}") from failure
-        self._input = self._session.get_inputs()[0]
+        image = self._session.get_inputs()[0]
+        self._input: str = image.name
+        self._shape = tuple(size if isinstance(size, int) else None for size in image.shape)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         del self._session
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
         """The input's shape; None where it is free."""
-        return tuple(size if isinstance(size, int) else None for size in self._input.shape)
+        return self._shape
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -71,7 +73,7 @@ class OrtSession:
 
     def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """The logits of a batch."""
-        result: NDArray[np.float32] = self._session.run(None, {self._input.name: images})[0]
+        result: NDArray[np.float32] = self._session.run(None, {self._input: images})[0]
         return result
 
     def end_profiling(self) -> Path:
@@ -81,14 +83,16 @@ class OrtSession:
 
 def executed(path: Path, images: NDArray[np.float32]) -> list[Kernel]:
     """The kernels that one inference runs, after the runtime's own optimizations, with their types and shapes."""
-    with tempfile.TemporaryDirectory() as folder:
-        with OrtSession(path, threads=1, profile=Path(folder) / "profile") as session:
-            session.run(images)
-            events = json.loads(session.end_profiling().read_text())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        OrtSession(path, threads=1, profile=Path(folder) / "profile") as session,
+    ):
+        session.run(images)
+        events = json.loads(session.end_profiling().read_text())
     return [
         Kernel(
             operator=event["args"]["op_name"],
-            name=event["name"].removesuffix("_kernel_time"),
+            name=_node(event["name"].removesuffix("_kernel_time")),
             inputs=_tensors(event["args"]["input_type_shape"]),
             outputs=_tensors(event["args"]["output_type_shape"]),
         )
@@ -103,12 +107,24 @@ def promised(path: Path) -> dict[str, str]:
 
     graph = onnx_ir.load(path).graph
     layers = {
-        value: str(node.inputs[0].name).removesuffix(".weight_codes")
+        value: _layer(str(node.inputs[0].name))
         for node in graph
         if node.op_type == "DequantizeLinear" and node.inputs[0] is not None and node.inputs[0].is_initializer()
         for value in node.outputs
     }
     return {str(node.name): layers[value] for node in graph for value in node.inputs if value in layers}
+
+
+def _node(kernel: str) -> str:
+    """The node of the file that a kernel was made of: some fusions add to its name."""
+    return re.sub(r"(_token_\d+|/.*)$", "", kernel)
+
+
+def _layer(codes: str) -> str:
+    """The layer that an initializer of codes belongs to."""
+    for suffix in ("_codes", "_flat", ".weight"):
+        codes = codes.removesuffix(suffix)
+    return codes
 
 
 def serve(path: str, threads: int | None, batch: int) -> None:

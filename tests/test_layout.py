@@ -10,6 +10,7 @@ import pytest
 FLOORS = (
     "errors",
     "atomic",
+    "versions",
     "progress",
     "models",
     "compress",
@@ -17,8 +18,10 @@ FLOORS = (
     "runtimes",
     "reports",
     "recipe",
+    "images",
     "journal",
     "bench",
+    "profiling",
     "scoring",
     "stages",
     "pipeline",

@@ -28,8 +28,8 @@ class Quantized(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.ops.vitc.conv2d(x, self.conv_codes, self.conv_scale, None, [2, 2], [0, 0], [1, 1], 1)
-        x = torch.ops.vitc.linear(x.mean((2, 3)), self.linear_codes, self.linear_scale, self.bias)
-        return x
+        logits: torch.Tensor = torch.ops.vitc.linear(x.mean((2, 3)), self.linear_codes, self.linear_scale, self.bias)
+        return logits
 
 
 @pytest.mark.parametrize(
