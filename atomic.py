@@ -12,7 +12,10 @@ SUFFIX = ".partial"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it when the block ends well and removed when it does not."""
+    """A temporary name beside `path`, renamed to it when the block ends well and removed when it does not.
+
+    A failure of the system that names no file, as that of a full disk, is given the name.
+    """
     partial = path.with_name(path.name + SUFFIX)
     remove(partial)
     try:
@@ -21,8 +24,10 @@ def replacing(path: Path) -> Iterator[Path]:
         if partial.is_dir():
             remove(path)  # a folder is renamed only to a name that is free
         partial.replace(path)
-    except BaseException:
+    except BaseException as failure:
         remove(partial)
+        if isinstance(failure, OSError) and failure.errno and failure.filename is None:
+            failure.filename = str(path)
         raise
 
 

@@ -228,28 +228,31 @@ def _show(record: "Record", *, as_json: bool) -> None:
         Console().print(table.terminal(record))
 
 
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
+
+
 def main() -> None:
     """Run a command; whatever goes wrong becomes one line and the documented exit code."""
-    verbose = not {"-v", "--verbose"}.isdisjoint(sys.argv)
     try:
         code = app(standalone_mode=False) or 0
-    except (VitcError, OSError, TyperException, KeyboardInterrupt) as problem:
-        if verbose:
+        line = "interrupted; the finished stages are kept, add --resume to go on" if code == INTERRUPTED else ""
+    except (VitcError, OSError, TyperException) as problem:
+        if not {"-v", "--verbose"}.isdisjoint(sys.argv):
             traceback.print_exc()
         line, code = _explain(problem)
+    if line:
         typer.echo(f"vitc: {line}", err=True)
     sys.exit(code)
 
 
-def _explain(problem: BaseException) -> tuple[str, int]:
+def _explain(problem: VitcError | OSError | TyperException) -> tuple[str, int]:
     """One line for a problem, and its exit code."""
     match problem:
         case VitcError():
             return " ".join(str(problem).split()), problem.exit_code
         case TyperException():
-            return f"{problem.format_message()} See 'vitc --help'.", problem.exit_code
-        case OSError():
+            return f"{problem.format_message()} See 'vitc --help'.", UserError.exit_code
+        case _:
             what = f"{problem.filename}: {problem.strerror}" if problem.filename else str(problem)
             return f"{what}; make room or give another place, then add --resume to go on", UserError.exit_code
-        case _:
-            return "interrupted; the finished stages are kept, add --resume to go on", 130

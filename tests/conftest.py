@@ -2,6 +2,8 @@
 
 import ast
 import os
+import subprocess
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,3 +47,15 @@ def reference(checkout: Path) -> Path:
     if not folder.is_dir():
         pytest.skip("skipped: reference data not found")
     return folder
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run on the demo that nothing disturbed; look at it, but do not change it.
+
+    Tests that ask for it share a process, hence one run: mark their files with `xdist_group("demo_run")`.
+    """
+    out = tmp_path_factory.mktemp("demo") / "run"
+    words = ["demo", "--data", "demo:48", "--calib-images", "8", "--out", str(out), "-q"]
+    subprocess.run([sys.executable, "-m", "vitc", "compress", *words], check=True, stdout=subprocess.DEVNULL)
+    return out

@@ -1,5 +1,7 @@
 """A name points at something whole or at nothing, however the writing ends."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,10 +51,21 @@ def test_a_block_that_fails_leaves_what_was_there(
     tmp_path: Path, begin: Callable[[Path], object], failure: BaseException
 ) -> None:
     (tmp_path / "a").write_text("old")
-    with pytest.raises(type(failure)), replacing(tmp_path / "a") as partial:
-        begin(partial)
-        raise failure
+
+    def write() -> None:
+        with replacing(tmp_path / "a") as partial:
+            begin(partial)
+            raise failure
+
+    with pytest.raises(type(failure)):
+        write()
     assert tree(tmp_path) == {"a": "old"}
+
+
+def test_a_failure_of_the_system_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as failure, replacing(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert failure.value.filename == str(tmp_path / "a")
 
 
 def test_what_a_killed_run_left_does_not_mix_with_the_new(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pytest
@@ -24,7 +24,8 @@ class Engine:
 
     def __init__(self, path: Path, threads: int | None) -> None:
         self.opened.append((path, threads))
-        self.input_shape = (None, 1, 2, 2)
+        self.input_shape: tuple[int | None, ...] = (None, 1, 2, 2)
+        self.metadata: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         type(self).live += 1
@@ -44,10 +45,10 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(Engine, "opened", [], raising=False)
     monkeypatch.setattr(Engine, "given", [], raising=False)
     for name in ("one", "two"):
-        runtime: Any = Runtime(name, Engine, lambda *_: [], lambda _: {}, lambda *_: None)
+        runtime = Runtime(name, Engine, lambda *_: [], lambda _: {}, lambda *_: None)
         monkeypatch.setitem(RUNTIMES, name, runtime)
     monkeypatch.setattr(latency, "TURN_NS", 10_000)
-    monkeypatch.setattr(memory, "measure", lambda target, args: memory.Peak(50.0))
+    monkeypatch.setattr(memory, "measure", lambda *_: memory.Peak(50.0))
     yield
     assert Engine.live == 0
 
@@ -91,8 +92,8 @@ def test_the_baseline_is_the_float_artifact_on_the_same_engine() -> None:
 
 def test_memory_that_cannot_be_measured_is_said_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr(memory, "measure", lambda target, args: memory.Peak(None, "out of luck"))
-    monkeypatch.setattr(Progress, "note", lambda self, text: told.append(text))
+    monkeypatch.setattr(memory, "measure", lambda *_: memory.Peak(None, "out of luck"))
+    monkeypatch.setattr(Progress, "note", lambda _, text: told.append(text))
     (row,) = Bench(1).measure([subject("fp32/onnx")], Progress())
     assert row["peak_rss_mb"] is None
     assert "memory of fp32/onnx on one not measured: out of luck" in told

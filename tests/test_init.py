@@ -46,5 +46,5 @@ def test_every_public_name_is_there(name: str) -> None:
 
 def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(AttributeError, match=r"'squeeze'; it has Recipe, .*compress"):
-        vitc.squeeze
+        _ = vitc.squeeze
     assert not hasattr(vitc, "squeeze")

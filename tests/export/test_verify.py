@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vitc.errors import VerificationFailed
+from vitc.export.verify import FLOAT_TOLERANCE, LEAST_AGREEMENT, compare, complaint
+
+Logits = NDArray[np.float32]
+
+
+@pytest.fixture
+def logits() -> Logits:
+    return np.random.default_rng(0).standard_normal((40, 7), dtype=np.float32)
+
+
+def with_other_class(logits: Logits, images: int) -> Logits:
+    """The first images answered by another class."""
+    changed = logits.copy()
+    changed[:images] = -changed[:images]
+    return changed
+
+
+def test_equal_logits_are_at_no_distance(logits: Logits) -> None:
+    parity = compare(logits, logits)
+    assert (parity.max_abs, parity.top1_agree, parity.images) == (0.0, 1.0, 40)
+    assert parity.cosine == pytest.approx(1.0)
+    assert parity.scale == np.abs(logits).max()
+    assert complaint(parity, "fp32") is None
+    assert complaint(parity, "int8") is None
+
+
+def test_each_figure_measures_its_own(logits: Logits) -> None:
+    doubled = compare(logits, 2 * logits)
+    assert doubled.max_abs == pytest.approx(doubled.scale)
+    assert doubled.cosine == pytest.approx(1.0)
+    assert doubled.top1_agree == 1.0
+    turned = compare(logits, -logits)
+    assert turned.cosine == pytest.approx(-1.0)
+    assert turned.top1_agree == 0.0
+    assert compare(logits, with_other_class(logits, 10)).top1_agree == 0.75
+
+
+def test_a_float_artifact_must_give_the_logits(logits: Logits) -> None:
+    reach = np.abs(logits).max()
+    near, far = logits.copy(), logits.copy()
+    near[3, 2] += 0.9 * FLOAT_TOLERANCE * reach
+    far[3, 2] += 1.1 * FLOAT_TOLERANCE * reach
+    assert complaint(compare(logits, near), "fp32") is None
+    assert "differs from torch by" in str(complaint(compare(logits, far), "fp32"))
+    assert complaint(compare(logits, far), "int8") is None
+
+
+def test_a_quantized_artifact_must_give_the_classes(logits: Logits) -> None:
+    allowed = round((1 - LEAST_AGREEMENT) * len(logits))
+    assert complaint(compare(logits, with_other_class(logits, allowed)), "int8") is None
+    told = complaint(compare(logits, with_other_class(logits, allowed + 1)), "int8")
+    assert told == "gives the simulation's class on 92.5% of 40 images only"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_logits_that_are_not_finite_never_pass(logits: Logits, bad: float, precision: str) -> None:
+    broken = np.full_like(logits, bad)
+    first = logits.copy()
+    first[:, 0] = 9.0
+    for reference in (logits, first, broken):
+        with np.errstate(invalid="ignore"):
+            parity = compare(reference, broken)
+        assert parity.top1_agree == 0.0
+        assert complaint(parity, precision)
+
+
+def test_zeros_have_no_direction_and_raise_no_warning() -> None:
+    zeros = np.zeros((3, 2), dtype=np.float32)
+    parity = compare(zeros, zeros)
+    assert (parity.max_abs, parity.cosine, parity.top1_agree) == (0.0, 0.0, 1.0)
+    assert complaint(parity, "fp32") is None
+
+
+def test_logits_of_another_shape_are_refused(logits: Logits) -> None:
+    with pytest.raises(VerificationFailed, match=r"\(40, 1\) where torch gives \(40, 7\)"):
+        compare(logits, logits[:, :1])
