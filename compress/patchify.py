@@ -54,6 +54,7 @@ def _rewrite(program: GraphModule, node: Node) -> None:
         product = graph.call_function(aten.linear.default, (patches, graph.get_attr(flat), bias))
         channels_first = graph.call_function(aten.permute.default, (product, [0, 2, 1]))
         result = graph.call_function(aten.reshape.default, (channels_first, [-1, outputs, height, width]))
+    result.meta["val"] = node.meta["val"]  # the next convolution asks for its input's shape
     node.replace_all_uses_with(result)
     graph.erase_node(node)
 

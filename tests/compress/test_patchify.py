@@ -71,8 +71,9 @@ def test_a_computed_weight_is_left_alone() -> None:
     assert aten.conv2d.default in targets(rewritten(module))
 
 
-def test_every_such_convolution_is_rewritten() -> None:
-    module = nn.Sequential(nn.Conv2d(4, 8, 2, stride=2), nn.GELU(), nn.Conv2d(8, 16, 3, stride=3))
+@pytest.mark.parametrize("between", [nn.GELU(), nn.Identity()], ids=["apart", "one after the other"])
+def test_every_such_convolution_is_rewritten(between: nn.Module) -> None:
+    module = nn.Sequential(nn.Conv2d(4, 8, 2, stride=2), between, nn.Conv2d(8, 16, 3, stride=3))
     program = rewritten(module)
     assert targets(program).count(aten.linear.default) == 2
     images = torch.randn(3, *SIZE)
