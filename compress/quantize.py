@@ -59,9 +59,8 @@ class Quantize:
         for site in sites:
             self._quantize_weights(program, site)
         program.graph.eliminate_dead_code()
-        program.delete_all_unused_submodules()
-        program.recompile()
-        return replace(backbone, module=program, precision="int8")
+        # A new module holds only what its graph still reads: the float weights stay behind.
+        return replace(backbone, module=GraphModule(program, program.graph), precision="int8")
 
     def _quantize_inputs(self, program: GraphModule, sites: list[Node], ranges: dict[Node, Range]) -> None:
         """One `quantize` for every tensor that sites read, shared by all of them."""

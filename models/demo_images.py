@@ -126,11 +126,11 @@ def draw_and_cover(seed: int, index: int) -> tuple[NDArray[np.uint8], Field]:
     x, y = _place(random, MAX_TURN)
     ink = _contrasting(random, ground)
     if name in SHAPES:
-        scale = random.uniform(0.42, 0.66)
+        scale = random.uniform(0.48, 0.66)
         cover = _paint(image, SHAPES[name](x / scale, y / scale) * scale, ink)
     else:
         cover = _paint_texture(random, image, (x, y), name, (ink, ground))
-    if random.random() < 0.2:
+    if random.random() < 0.1:
         _bar(random, image)
     image += random.standard_normal(image.shape, dtype=np.float32) * np.float32(random.uniform(0.01, 0.08))
     return np.asarray(np.clip(image, 0, 1) * 255 + 0.5, dtype=np.uint8), cover
