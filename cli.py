@@ -1,11 +1,14 @@
 """The command line: parse, call one function, print. Heavy libraries are imported when a command needs them."""
 
+import errno
 import importlib.metadata
 import shlex
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -26,6 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+Words = Mapping[str, object]
+_NO_WORDS: Words = MappingProxyType({})
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="demo, a timm name, path/to/file.py:factory, or a saved program (.pt2)")
@@ -105,7 +111,7 @@ def compress(
     verbose: Verbose = False,
 ) -> None:
     """Compress a trained backbone, export it, and measure it beside the untouched one."""
-    _run(context, {})
+    _run(context)
 
 
 @app.command("export")
@@ -129,7 +135,7 @@ def export_(
     verbose: Verbose = False,
 ) -> None:
     """Export a backbone as it is, and verify and measure what was written."""
-    _run(context, {"ptq": "off", "data": data or "none"})
+    _run(context, defaults={"data": "none"}, fixed={"ptq": "off"})
 
 
 @app.command()
@@ -180,14 +186,14 @@ def doctor(verbose: Verbose = False) -> None:
     Console().print(table)
 
 
-def _run(context: typer.Context, fixed: dict[str, Any]) -> None:
+def _run(context: typer.Context, defaults: Words = _NO_WORDS, fixed: Words = _NO_WORDS) -> None:
     """Resolve the recipe from file and flags, and run it or say what it would do."""
     from . import pipeline, recipe
 
     given = context.params
     words = {name: given.get(name) for name in recipe.WORDS}
     lists = {name: tuple(given[name].split(",")) for name in ("export", "runtime") if given[name]}
-    resolved = recipe.resolve(given["recipe"], {**words, **lists, **fixed})
+    resolved = recipe.resolve(given["recipe"], {**words, **lists, **fixed}, defaults)
     out = given["out"] or _new_folder(resolved)
     if given["dry_run"]:
         files = "\n".join(f"# {path}" for path in pipeline.plan(resolved, out))
@@ -255,4 +261,6 @@ def _explain(problem: VitcError | OSError | TyperException) -> tuple[str, int]:
             return f"{problem.format_message()} See 'vitc --help'.", UserError.exit_code
         case _:
             what = f"{problem.filename}: {problem.strerror}" if problem.filename else str(problem)
-            return f"{what}; make room or give another place, then add --resume to go on", UserError.exit_code
+            full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+            mend = "make room, then add --resume to go on" if full else "check the path and its permissions"
+            return f"{what}; {mend}", UserError.exit_code

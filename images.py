@@ -1,6 +1,5 @@
 """Which images a run scores and which it calibrates with; never the same ones."""
 
-from .errors import UserError
 from .models import data
 from .models.backbone import Backbone
 from .models.data import ImageSet
@@ -14,13 +13,11 @@ def choose(recipe: Recipe, backbone: Backbone) -> tuple[ImageSet | None, ImageSe
     if recipe.technique is None:
         return scored, None
     drawn = recipe.data.partition(":")[0] == "demo"
-    if recipe.calib or drawn:
-        found = data.find(recipe.calib or "demo", classes, labelled=False, demo_seed=data.DEMO_CALIB_SEED)
-        calibration = data.take(found, recipe.calib_images, recipe.seed)
-    elif scored:
+    if scored and not (recipe.calib or drawn):
         calibration, scored = data.split(scored, recipe.calib_images, recipe.seed)
-    else:
-        raise UserError("nothing to calibrate with; name images with --calib, or score some with --data")
+        return scored, calibration
+    found = data.find(recipe.calib or "demo", classes, labelled=False, demo_seed=data.DEMO_CALIB_SEED)
+    calibration = data.take(found, recipe.calib_images, recipe.seed)
     if scored:
         data.check_disjoint(scored, calibration)
     return scored, calibration

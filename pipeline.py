@@ -116,6 +116,8 @@ class _Run:
         backbone = models.load(recipe.model, weights, recipe.preprocessing)
         scored, calibration = choose(recipe, backbone)
         self.progress.note(f"run folder: {self.out}")
+        for stale in (RECORD, REPORT, PREDICTIONS):  # of an earlier run: they would speak of other artifacts
+            remove(self.out / stale)
         write_text(self.out / "recipe.toml", recipe.to_toml())
         pixels = self.decode("scored", scored, backbone.preprocessing)
         samples = self.decode("calibration", calibration, backbone.preprocessing)

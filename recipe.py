@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import tomli_w
@@ -87,6 +88,8 @@ class Recipe:
         return {key: value for key, value in plain.items() if value is not None and value not in ([], {})}
 
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
 WORDS = tuple(field.name for field in dataclasses.fields(Recipe))
 """What a TOML file may say, and what flags are called."""
 
@@ -99,9 +102,10 @@ def _check(word: str, values: tuple[str, ...], allowed: Mapping[str, object]) ->
             raise UserError(f"{word} names {value!r} more than once; name it once")
 
 
-def resolve(file: Path | None, flags: Mapping[str, Any]) -> Recipe:
-    """The recipe of a TOML file with the flags that were given laid over it."""
-    values = {**(_read(file) if file else {}), **{key: value for key, value in flags.items() if value is not None}}
+def resolve(file: Path | None, flags: Mapping[str, Any], defaults: Mapping[str, Any] = _NOTHING) -> Recipe:
+    """The recipe of a TOML file with the flags that were given laid over it; `defaults` where neither says anything."""
+    given = {key: value for key, value in flags.items() if value is not None}
+    values = {**defaults, **(_read(file) if file else {}), **given}
     typed: dict[str, Any] = {key: _typed(key, value) for key, value in values.items()}
     return Recipe(**typed)
 

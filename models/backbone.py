@@ -41,10 +41,13 @@ class Backbone:
     weights_sha256: str
     precision: str = "fp32"
     """What an artifact made of it is called: fp32, int8, …"""
+    source_sha256: str = ""
+    """Hash of the user's file that builds the module; empty where vitc knows how."""
 
     def fingerprint(self) -> str:
-        """A hash of all its tensors and of how images are prepared: equal for equal backbones."""
-        digest = hashlib.sha256(f"{self.name} {self.precision} {self.preprocessing}".encode())
+        """A hash of everything that an artifact made of it depends on: equal for equal backbones."""
+        facts = (self.name, self.precision, self.preprocessing, self.classes, self.weights_sha256, self.source_sha256)
+        digest = hashlib.sha256(repr(facts).encode())
         for name, tensor in self.module.state_dict().items():
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

@@ -1,5 +1,6 @@
 """A backbone from the user's own Python file: `path/to/file.py:factory`."""
 
+import hashlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -53,7 +54,8 @@ def load(spec: str, weights: Path | None = None) -> Backbone:
     if classes and len(classes) != outputs:
         raise UserError(f"{spec} names {len(classes)} classes but its model tells {outputs} apart: mend `classes`")
     name = f"{path.name}:{factory}"
-    return Backbone(name, module, preprocessing, outputs, classes, sha256 or fingerprint(module))
+    source = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Backbone(name, module, preprocessing, outputs, classes, sha256 or fingerprint(module), source_sha256=source)
 
 
 def _call(path: Path, factory: str) -> nn.Module:

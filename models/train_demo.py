@@ -169,7 +169,7 @@ def cycle(step: int, steps: int) -> float:
 
 
 def spread(model: nn.Module) -> nn.Module:
-    """Give the channels after each LayerNorm ranges that differ up to fivefold, and undo it in the layer that reads them.
+    """Give the channels after each LayerNorm ranges up to five times apart, and undo it in the layer that reads them.
 
     The function stays the same. Large transformers grow such channels by themselves, and they are what makes low bits
     hard; a small one that was trained for an hour has none, and would tell good techniques from bad ones too little.
@@ -180,7 +180,7 @@ def spread(model: nn.Module) -> nn.Module:
             for norm, reader in (("norm1", "attn.qkv"), ("norm2", "mlp.fc1")):
                 gain = block.get_parameter(f"{norm}.weight")
                 factor = 2 ** (SPREAD * (2 * torch.rand(gain.shape, generator=generator) - 1))
-                gain *= factor
+                gain.mul_(factor)
                 block.get_parameter(f"{norm}.bias").mul_(factor)
                 block.get_parameter(f"{reader}.weight").div_(factor)
     return model

@@ -61,9 +61,9 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), path.open("rb") as file:  # by its content: torch goes by the name of a path
             warnings.simplefilter("ignore")  # about pickles that it refuses in the next line anyway
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as failure:
         raise UserError(
             f"{path} holds more than tensors, or is damaged: only tensors are read from it; convert it to safetensors"

@@ -22,7 +22,9 @@ BITS = 4
 def rounded(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """The values on the grid between their extremes."""
     step = (high - low) / (2**BITS - 1)
-    return ((values - low) / step).round().clamp(0, 2**BITS - 1) * step + low
+    codes = ((values - low) / step).round().clamp(0, 2**BITS - 1)
+    result: Tensor = codes * step + low
+    return result
 
 
 @contextmanager
@@ -64,9 +66,8 @@ def main() -> None:
         plain = train_demo.accuracy(module, unseen)
         with naive(module, calibration):
             coarse = train_demo.accuracy(module, unseen)
-    print(
-        f"{len(demo_images.CLASSES)} classes, {images} unseen images: float top-1 {plain:.2f} %, naive W4A4 {coarse:.2f} %"
-    )
+    classes = len(demo_images.CLASSES)
+    print(f"{classes} classes, {images} unseen images: float top-1 {plain:.2f} %, naive W4A4 {coarse:.2f} %")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import pytest
 
 from vitc import cli
 
+pytestmark = pytest.mark.xdist_group("demo_run")
+
 
 def run(command: str, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(sys, "argv", ["vitc", *shlex.split(command)])

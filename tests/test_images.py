@@ -33,4 +33,4 @@ def test_nothing_scored_still_calibrates_on_what_is_named() -> None:
 
 def test_nothing_to_calibrate_with_is_refused() -> None:
     with pytest.raises(UserError, match="--calib"):
-        choose(Recipe(data="none"), BACKBONE)
+        Recipe(data="none")

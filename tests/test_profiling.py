@@ -7,6 +7,8 @@ from vitc.bench import Bench
 from vitc.errors import UserError
 from vitc.profiling import profile
 
+pytestmark = pytest.mark.xdist_group("demo_run")
+
 
 def test_files_are_measured_against_the_first(demo_run: Path) -> None:
     files = [demo_run / "fp32/onnx/model.onnx", demo_run / "onnx/model.onnx"]

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,4 +33,5 @@ def test_a_fingerprint_tells_weights_precision_and_preprocessing_apart() -> None
 def test_preprocessing_is_plain_values_in_json() -> None:
     values = Preprocessing().to_json()
     assert values["input_size"] == [3, 224, 224]
-    assert Preprocessing(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}) == Preprocessing()
+    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    assert Preprocessing(**fields) == Preprocessing()
