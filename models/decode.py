@@ -75,7 +75,7 @@ class Pixels:
     def digest(self) -> str:
         """A hash of the images, their labels and their order."""
         found = hashlib.sha256(json.dumps(self.kept).encode())
-        found.update(memoryview(np.ascontiguousarray(self.pixels)))
+        found.update(np.ascontiguousarray(self.pixels).data)
         found.update(b"" if self.labels is None else self.labels.tobytes())
         return found.hexdigest()
 
