@@ -24,11 +24,12 @@ def replacing(path: Path) -> Iterator[Path]:
         if partial.is_dir():
             remove(path)  # a folder is renamed only to a name that is free
         partial.replace(path)
-    except BaseException as failure:
-        remove(partial)
-        if isinstance(failure, OSError) and failure.errno and failure.filename is None:
+    except OSError as failure:
+        if failure.errno and failure.filename is None:
             failure.filename = str(path)
         raise
+    finally:
+        remove(partial)
 
 
 def write_text(path: Path, text: str) -> None:
