@@ -87,7 +87,7 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
     together = decode(images, SMALL, tmp_path / "together", 3, counts.append)
     for name in ("pixels.npy", "index.json"):
         assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "together" / name).read_bytes()
-    assert counts == list(range(1, 122))
+    assert counts == [1] * 121
     assert together.unreadable == alone.unreadable == ("broken.png",)
     assert len(together) == 120
 
