@@ -114,6 +114,8 @@ class _Run:
         recipe = self.recipe
         weights = Path(recipe.weights) if recipe.weights else None
         backbone = models.load(recipe.model, weights, recipe.preprocessing)
+        if recipe.technique:
+            recipe.technique.check(backbone)
         scored, calibration = choose(recipe, backbone)
         self.progress.note(f"run folder: {self.out}")
         for stale in (RECORD, REPORT, PREDICTIONS):  # of an earlier run: they would speak of other artifacts

@@ -11,6 +11,9 @@ from .quantize import Quantize
 class Technique(Protocol):
     """A step from one backbone to another; the one given is never changed."""
 
+    def check(self, backbone: Backbone) -> None:
+        """Refuse what cannot work, before any work is done."""
+
     def apply(self, backbone: Backbone, batches: Batches) -> Backbone:
         """The compressed backbone, calibrated on unlabelled `batches`."""
 

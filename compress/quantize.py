@@ -45,12 +45,16 @@ class Quantize:
         if self.scheme not in SCHEMES:
             raise UserError(f"scheme does not know {self.scheme!r}; allowed: {', '.join(SCHEMES)}")
 
-    def apply(self, backbone: Backbone, batches: Batches) -> Backbone:
-        """The backbone as a quantized program, calibrated on `batches`."""
+    def check(self, backbone: Backbone) -> None:
+        """Refuse what is quantized already."""
         if backbone.precision != "fp32":
             raise UserError(
                 f"{backbone.name} is {backbone.precision} already; quantize a float backbone, or use --ptq off"
             )
+
+    def apply(self, backbone: Backbone, batches: Batches) -> Backbone:
+        """The backbone as a quantized program, calibrated on `batches`."""
+        self.check(backbone)
         program = trace(backbone.module, backbone.preprocessing.input_size)
         patchify(program)
         sites = find_sites(program)

@@ -82,3 +82,11 @@ def test_json_is_the_record_alone(
     assert run(f"profile {files} --threads 1 --json -q", monkeypatch) == 0
     record = json.loads(capsys.readouterr().out)
     assert [m["speedup"] is None for m in record["measurements"]] == [True, False]
+
+
+def test_a_quantized_program_is_refused_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], demo_run: Path, tmp_path: Path
+) -> None:
+    assert run(f"compress {demo_run}/model.pt2 --out {tmp_path}/again -q", monkeypatch) == 2
+    assert "int8 already" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
