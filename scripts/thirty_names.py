@@ -74,7 +74,8 @@ def row(name: str) -> tuple[str, ...]:
         command = [sys.executable, "-m", "vitc", "compress", name, *FLAGS, "--out", f"{folder}/run"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     seconds = f"{time.monotonic() - start:.0f}"
-    reason = (done.stderr.strip().splitlines() or ["ended without a word"])[-1]
+    last = (done.stderr.strip().splitlines() or ["ended without a word"])[-1]
+    reason = last.removeprefix("vitc: ").partition("; the run is kept")[0]
     if not done.stdout:
         return (name, "", "", "", "", seconds, reason)
     return (name, *figures(from_json(done.stdout, name)), seconds, "ok" if done.returncode == 0 else reason)
