@@ -40,17 +40,18 @@ class Bench:
 
     def measure(self, subjects: Sequence[Subject], progress: Progress) -> list[dict[str, Any]]:
         """One entry a subject, in plain values: latency, speed-up over its baseline, peak memory."""
-        samples = self._latency(subjects, progress)
-        peaks = self._memory(subjects, progress)
+        timed = [subject for subject in subjects if RUNTIMES[subject.runtime].timed]
+        samples = self._latency(timed, progress) if timed else {}
+        peaks = self._memory(timed, progress) if timed else {}
         return [
             {
                 "artifact": subject.artifact,
                 "runtime": subject.runtime,
                 "threads": self.threads,
                 "batch": self.batch,
-                "latency_ms": asdict(latency.summary(samples[subject.name])),
+                "latency_ms": asdict(latency.summary(samples[subject.name])) if subject in timed else None,
                 "speedup": self._speedup(subject, samples),
-                "peak_rss_mb": peaks[subject.name],
+                "peak_rss_mb": peaks.get(subject.name),
             }
             for subject in subjects
         ]
@@ -77,12 +78,12 @@ class Bench:
 
     def _images(self, session: Session) -> NDArray[np.float32]:
         """Noise of the input's shape; how fast a dense network runs does not depend on what it sees."""
-        shape = (self.batch, *(size or 1 for size in session.input_shape[1:]))
+        shape = (session.input_shape[0] or self.batch, *(size or 1 for size in session.input_shape[1:]))
         return np.random.default_rng(self.seed).standard_normal(shape, dtype=np.float32)
 
     def _speedup(self, subject: Subject, samples: Mapping[str, latency.Samples]) -> dict[str, Any] | None:
         baseline = f"{subject.baseline} {subject.runtime}"
-        if baseline == subject.name or baseline not in samples:
+        if baseline == subject.name or not {baseline, subject.name} <= samples.keys():
             return None
         ratio, interval = latency.speedup(samples[baseline], samples[subject.name], self.seed)
         return {"vs": subject.baseline, "ratio": ratio, "ci95": interval}
@@ -96,7 +97,7 @@ def measurement(row: Mapping[str, Any], score: Mapping[str, Any]) -> Measurement
         runtime=row["runtime"],
         threads=row["threads"],
         batch=row["batch"],
-        latency_ms=Latency(**row["latency_ms"]),
+        latency_ms=row["latency_ms"] and Latency(**row["latency_ms"]),
         speedup=speedup and Speedup(speedup["vs"], speedup["ratio"], tuple(speedup["ci95"])),
         peak_rss_mb=row["peak_rss_mb"],
         energy_mj=Energy(None),

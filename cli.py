@@ -5,7 +5,7 @@ import importlib.metadata
 import shlex
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
@@ -15,9 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from typer.exceptions import TyperException
 
+from . import flags
 from .errors import UserError, VerificationFailed, VitcError
 
 if TYPE_CHECKING:
+    from .export.preflight import Finding
     from .progress import Progress
     from .recipe import Recipe
     from .reports.record import Record
@@ -32,48 +34,6 @@ app = typer.Typer(
 
 Words = Mapping[str, object]
 _NO_WORDS: Words = MappingProxyType({})
-
-Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="demo, a timm name, path/to/file.py:factory, or a saved program (.pt2)")
-]
-Weights = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="A file of tensors (safetensors, or .pth read as tensors only), or `random`"),
-]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SRC", help="Images that are scored: demo, a folder with a folder per class or a manifest.csv, or none"
-    ),
-]
-Calib = Annotated[
-    str | None, typer.Option(metavar="SRC", help="Images for calibration (default: a part of --data, never scored)")
-]
-CalibImages = Annotated[int | None, typer.Option(metavar="N", help="At most so many calibration images (default: 128)")]
-Ptq = Annotated[
-    str | None, typer.Option(metavar="SPEC", help="Post-training quantization: int8 or off (default: int8)")
-]
-Export = Annotated[str | None, typer.Option(metavar="LIST", help="Targets, separated by commas: onnx")]
-Runtime = Annotated[
-    str | None, typer.Option(metavar="LIST", help="Engines to measure with, separated by commas: onnxruntime")
-]
-Threads = Annotated[
-    int | None, typer.Option(metavar="N", help="Threads of the measured runtime (default: its own choice)")
-]
-Batch = Annotated[
-    int | None, typer.Option(metavar="N", help="Images an inference when latency is measured (default: 1)")
-]
-Workers = Annotated[int | None, typer.Option(metavar="N", help="Processes that decode images (default: 2)")]
-File = Annotated[
-    Path | None, typer.Option("--recipe", metavar="FILE", help="A TOML file with the same words; flags override it")
-]
-Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run folder (default: a new one under runs/)")]
-Resume = Annotated[bool, typer.Option("--resume", help="Finish the run in --out: reuse the stages that are done")]
-Dry = Annotated[bool, typer.Option("--dry-run", help="Print the resolved recipe and what would be written; do nothing")]
-Json = Annotated[bool, typer.Option("--json", help="Print the record instead of the table")]
-Seed = Annotated[int | None, typer.Option(metavar="N", help="Of everything drawn at random (default: 0)")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but the result")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks")]
 
 
 @app.callback(invoke_without_command=True)
@@ -90,25 +50,29 @@ def _root(
 @app.command()
 def compress(
     context: typer.Context,
-    model: Model = "demo",
-    weights: Weights = None,
-    data: Data = None,
-    calib: Calib = None,
-    calib_images: CalibImages = None,
-    ptq: Ptq = None,
-    export: Export = None,
-    runtime: Runtime = None,
-    threads: Threads = None,
-    batch: Batch = None,
-    workers: Workers = None,
-    seed: Seed = None,
-    recipe: File = None,
-    out: Out = None,
-    resume: Resume = False,
-    dry_run: Dry = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    model: flags.Model = "demo",
+    weights: flags.Weights = None,
+    data: flags.Data = None,
+    calib: flags.Calib = None,
+    calib_images: flags.CalibImages = None,
+    ptq: flags.Ptq = None,
+    export: flags.Export = None,
+    runtime: flags.Runtime = None,
+    threads: flags.Threads = None,
+    batch: flags.Batch = None,
+    static: flags.Static = None,
+    image_input: flags.ImageInput = None,
+    allow_fallback: flags.Fallback = None,
+    workers: flags.Workers = None,
+    seed: flags.Seed = None,
+    recipe: flags.File = None,
+    out: flags.Out = None,
+    resume: flags.Resume = False,
+    check: flags.Check = False,
+    dry_run: flags.Dry = False,
+    json: flags.Json = False,
+    quiet: flags.Quiet = False,
+    verbose: flags.Verbose = False,
 ) -> None:
     """Compress a trained backbone, export it, and measure it beside the untouched one."""
     _run(context)
@@ -117,25 +81,27 @@ def compress(
 @app.command("export")
 def export_(
     context: typer.Context,
-    model: Model,
-    weights: Weights = None,
-    data: Data = None,
-    export: Export = None,
-    runtime: Runtime = None,
-    threads: Threads = None,
-    batch: Batch = None,
-    workers: Workers = None,
-    seed: Seed = None,
-    recipe: File = None,
-    out: Out = None,
-    resume: Resume = False,
-    dry_run: Dry = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    model: flags.Model,
+    weights: flags.Weights = None,
+    data: flags.Data = None,
+    export: flags.Export = None,
+    runtime: flags.Runtime = None,
+    threads: flags.Threads = None,
+    batch: flags.FixedBatch = None,
+    image_input: flags.ImageInput = None,
+    workers: flags.Workers = None,
+    seed: flags.Seed = None,
+    recipe: flags.File = None,
+    out: flags.Out = None,
+    resume: flags.Resume = False,
+    check: flags.Check = False,
+    dry_run: flags.Dry = False,
+    json: flags.Json = False,
+    quiet: flags.Quiet = False,
+    verbose: flags.Verbose = False,
 ) -> None:
     """Export a backbone as it is, and verify and measure what was written."""
-    _run(context, defaults={"data": "none"}, fixed={"ptq": "off"})
+    _run(context, defaults={"data": "none"}, fixed={"ptq": "off", "static": batch is not None or None})
 
 
 @app.command()
@@ -145,11 +111,11 @@ def profile(
         list[Path],
         typer.Argument(metavar="ARTIFACT...", help="Exported files; the first is what the others are held against"),
     ],
-    threads: Threads = None,
-    batch: Batch = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    threads: flags.Threads = None,
+    batch: flags.Batch = None,
+    json: flags.Json = False,
+    quiet: flags.Quiet = False,
+    verbose: flags.Verbose = False,
 ) -> None:
     """Measure artifacts on this machine, interleaved."""
     from . import profiling
@@ -164,7 +130,7 @@ def profile(
 @app.command()
 def models(
     pattern: Annotated[str, typer.Argument(metavar="[PATTERN]", help="A name with * and ?")] = "*",
-    verbose: Verbose = False,
+    verbose: flags.Verbose = False,
 ) -> None:
     """List the names that MODEL may be."""
     from .models import names
@@ -176,7 +142,7 @@ def models(
 
 
 @app.command()
-def doctor(verbose: Verbose = False) -> None:
+def doctor(verbose: flags.Verbose = False) -> None:
     """Say what this machine offers: instruction sets, engines, versions."""
     from .runtimes import doctor
 
@@ -188,7 +154,7 @@ def doctor(verbose: Verbose = False) -> None:
 
 def _run(context: typer.Context, defaults: Words = _NO_WORDS, fixed: Words = _NO_WORDS) -> None:
     """Resolve the recipe from file and flags, and run it or say what it would do."""
-    from . import pipeline, recipe
+    from . import admission, pipeline, recipe
 
     given = context.params
     words = {name: given.get(name) for name in recipe.WORDS}
@@ -198,6 +164,9 @@ def _run(context: typer.Context, defaults: Words = _NO_WORDS, fixed: Words = _NO
     if given["dry_run"]:
         files = "\n".join(f"# {path}" for path in pipeline.plan(resolved, out))
         typer.echo(f"{resolved.to_toml()}\n# would write\n{files}")
+        return
+    if given["check"]:
+        _show_findings(admission.check(resolved))
         return
     outcome = pipeline.run(pipeline.Request(resolved, out, given["resume"], _command()), _progress(context))
     _show(outcome.record, as_json=given["json"])
@@ -221,6 +190,18 @@ def _progress(context: typer.Context) -> "Progress":
     from .progress import Progress
 
     return Progress(Console(stderr=True, quiet=context.params["quiet"]))
+
+
+def _show_findings(findings: "Mapping[str, Sequence[Finding]]") -> None:
+    """One line a finding; what cannot work fails the command."""
+    for target, found in findings.items():
+        for finding in found:
+            typer.echo(f"{target}: {'cannot work' if finding.fatal else 'note'}: {finding}")
+        if not found:
+            typer.echo(f"{target}: nothing in the way")
+    broken = [target for target, found in findings.items() if any(finding.fatal for finding in found)]
+    if broken:
+        raise VerificationFailed(f"{', '.join(broken)} cannot work; mend what is named above, or choose other targets")
 
 
 def _show(record: "Record", *, as_json: bool) -> None:

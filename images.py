@@ -1,8 +1,13 @@
 """Which images a run scores and which it calibrates with; never the same ones."""
 
-from .models import data
-from .models.backbone import Backbone
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from .models import data, decode
+from .models.backbone import Backbone, Preprocessing
 from .models.data import ImageSet
+from .models.decode import Pixels
 from .recipe import Recipe
 
 
@@ -21,3 +26,11 @@ def choose(recipe: Recipe, backbone: Backbone) -> tuple[ImageSet | None, ImageSe
     if scored:
         data.check_disjoint(scored, calibration)
     return scored, calibration
+
+
+def few(images: ImageSet, count: int, preprocessing: Preprocessing) -> Pixels:
+    """The first images of a set, decoded on the spot."""
+    first = replace(images, images=images.images[:count])
+    with tempfile.TemporaryDirectory() as folder:
+        pixels = decode.decode(first, preprocessing, Path(folder) / "pixels", 0, lambda _: None)
+        return replace(pixels, pixels=pixels.pixels.copy())

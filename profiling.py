@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .bench import Bench, Subject, measurement
+from .checks import recorded
 from .errors import UserError
 from .export.artifact import artifact
 from .progress import Progress
@@ -68,13 +69,13 @@ def _described(subject: Subject) -> tuple[records.Artifact, records.Model]:
     with runtime.open(subject.path, 1) as session:
         notes, shape, batch = session.metadata, _shape(session, subject), session.input_shape[0] or 1
     image = np.zeros((batch, *shape), dtype=np.float32)
+    assert runtime.executed is not None  # every engine of ENGINES tells
     found = audit(runtime.executed(subject.path, image), runtime.promised(subject.path))
-    fallbacks = tuple(records.Fallback(layer, reason) for layer, reason in found.fallbacks)
     made = artifact(notes.get("vitc.precision", "unknown"), subject.path.suffix[1:], subject.path)
     row = records.Artifact(
         **{**asdict(made), "name": subject.artifact, "path": str(subject.path)},
         parity=None,
-        audit=records.Audit(found.int8_macs_pct, found.promised_pct, fallbacks),
+        audit=recorded(found),
     )
     model = records.Model(notes.get("vitc.name", subject.path.stem), notes.get("vitc.weights_sha256", "unknown"), shape)
     return row, model

@@ -10,15 +10,20 @@ from typing import Any
 
 import tomli_w
 
-from .compress import Technique
 from .compress.quantize import Quantize
 from .errors import UserError
 from .export import TARGETS
+from .export.options import Options
 from .runtimes import RUNTIMES
 
 NONE = "none"
 
-PTQ: dict[str, Technique | None] = {"int8": Quantize(weight_bits=8, activation_bits=8), "off": None}
+PTQ: dict[str, Quantize | None] = {
+    "int8": Quantize(weight_bits=8),
+    "int4": Quantize(weight_bits=4),
+    "binary": Quantize(weight_bits=1),
+    "off": None,
+}
 """What `--ptq` may say."""
 
 
@@ -41,6 +46,12 @@ class Recipe:
     """Of the measured runtime; None: its own choice."""
     batch: int = 1
     """Images an inference when latency is measured."""
+    static: bool = False
+    """Export with the batch fixed at `batch`; otherwise it stays free where the target can."""
+    image_input: bool = False
+    """Core ML: take images as a camera gives them, with the preprocessing inside."""
+    allow_fallback: bool = False
+    """Accept layers that run in another precision than promised."""
     workers: int = 2
     """Processes that decode images."""
     seed: int = 0
@@ -66,16 +77,23 @@ class Recipe:
             raise UserError("--data none leaves nothing to calibrate with; name images with --calib, or use --ptq off")
 
     @property
-    def technique(self) -> Technique | None:
+    def technique(self) -> Quantize | None:
         """The quantization that `ptq` names."""
         return PTQ[self.ptq]
 
     @property
-    def runtimes(self) -> tuple[str, ...]:
-        """The engines to measure with."""
+    def options(self) -> Options:
+        """What is chosen about every artifact."""
+        return Options(batch=self.batch if self.static else None, image_input=self.image_input)
+
+    def runtimes_of(self, target: str) -> tuple[str, ...]:
+        """The engines to measure a target's artifacts with: those named, else the first that runs here."""
         if self.runtime == (NONE,):
             return ()
-        return self.runtime or tuple(dict.fromkeys(TARGETS[target].runtime for target in self.export))
+        serving = TARGETS[target].runtimes
+        if self.runtime:
+            return tuple(name for name in self.runtime if name in serving)
+        return tuple(name for name in serving if not RUNTIMES[name].missing())[:1]
 
     def to_toml(self) -> str:
         """The file that repeats the run; what is None is left out."""
@@ -138,6 +156,10 @@ def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool)
+
+
 def _are_words(value: object) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(word, str) for word in value)
 
@@ -147,6 +169,7 @@ _KINDS: dict[str, tuple[Callable[[Any], object], str, Callable[[object], bool]]]
     str(str | None): (str, "text, and not empty", _is_text),
     str(int): (int, "a whole number", _is_int),
     str(int | None): (int, "a whole number", _is_int),
+    str(bool): (bool, "true or false", _is_bool),
     str(tuple[str, ...]): (tuple, "a list of words", _are_words),
     str(Mapping[str, Any]): (dict, "a table", lambda value: isinstance(value, Mapping)),
 }

@@ -50,6 +50,12 @@ class Score:
         top1, top5 = (accuracy.top_k(predictions, self.pixels.labels, k) for k in (1, 5))
         return {"top1": top1, "top5": top5, "images": len(self.pixels)}
 
+    def correct(self, name: str) -> NDArray[np.bool_]:
+        """Which images `name` gave their label."""
+        assert self.pixels is not None
+        top5 = np.load(self.outputs(name)[0], allow_pickle=False)
+        return np.asarray(top5[:, 0] == self.pixels.labels)
+
     def gather(self, names: Sequence[str], into: Path) -> None:
         """All answers in one file: an array a scored thing, beside the labels and the images' names."""
         if self.pixels is None or self.pixels.labels is None:

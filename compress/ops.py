@@ -2,11 +2,15 @@
 
 A quantized program is the `torch.export` graph of a backbone in which every linear and convolution reads its input
 through `quantize` and its weights as integer codes. `quantize` carries the calibrated *range* and the name of a scheme,
-so the same program serves every target: `retarget` only changes that name.
+so the same program serves every target: `retarget` only changes that name. `bits` says how wide a weight's codes are,
+so that a target may pack them; at one bit they are -1 and 1.
 """
 
+from copy import deepcopy
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.fx import GraphModule
 from torch.nn import functional
 
 from .scheme import SCHEMES
@@ -21,7 +25,7 @@ def quantize(x: Tensor, low: float, high: float, bits: int, scheme: str) -> Tens
 
 
 @torch.library.custom_op("vitc::linear", mutates_args=())
-def linear(x: Tensor, codes: Tensor, scale: Tensor, bias: Tensor | None) -> Tensor:
+def linear(x: Tensor, codes: Tensor, scale: Tensor, bias: Tensor | None, bits: int) -> Tensor:
     """`x @ (codes * scale) + bias`, with codes [K, N] and one scale a column."""
     product = x @ (codes.to(x.dtype) * scale)
     return product if bias is None else product + bias
@@ -37,6 +41,7 @@ def conv2d(
     padding: list[int],
     dilation: list[int],
     groups: int,
+    bits: int,
 ) -> Tensor:
     """A convolution with codes [O, I / groups, h, w] and one scale an output channel."""
     weight = codes.to(x.dtype) * scale.view(-1, 1, 1, 1)
@@ -49,7 +54,7 @@ def _(x: Tensor, low: float, high: float, bits: int, scheme: str) -> Tensor:
 
 
 @linear.register_fake
-def _(x: Tensor, codes: Tensor, scale: Tensor, bias: Tensor | None) -> Tensor:
+def _(x: Tensor, codes: Tensor, scale: Tensor, bias: Tensor | None, bits: int) -> Tensor:
     return x.new_empty((*x.shape[:-1], codes.shape[1]))
 
 
@@ -63,5 +68,22 @@ def _(
     padding: list[int],
     dilation: list[int],
     groups: int,
+    bits: int,
 ) -> Tensor:
     return functional.conv2d(x, codes.to(x.dtype), bias, stride, padding, dilation, groups)
+
+
+def scheme_of(module: nn.Module) -> str | None:
+    """The scheme that a program rounds by; None for what is not quantized."""
+    graph = module.graph if isinstance(module, GraphModule) else None
+    rounded = graph.find_nodes(op="call_function", target=torch.ops.vitc.quantize.default) if graph else ()
+    return next((str(node.args[4]) for node in rounded), None)
+
+
+def retarget(program: GraphModule, scheme: str) -> GraphModule:
+    """The program with its ranges turned into integers by another scheme; the weights are shared."""
+    other = GraphModule(program, deepcopy(program.graph))
+    for node in other.graph.find_nodes(op="call_function", target=torch.ops.vitc.quantize.default):
+        node.args = (*node.args[:4], scheme)
+    other.recompile()
+    return other

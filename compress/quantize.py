@@ -35,15 +35,22 @@ class Quantize:
 
     weight_bits: int = 8
     activation_bits: int = 8
-    scheme: str = "onnx"
+    scheme: str = "asymmetric"
 
     def __post_init__(self) -> None:
         """Refuse what no integer code can hold."""
-        for name in ("weight_bits", "activation_bits"):
-            if not 2 <= getattr(self, name) <= 8:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be between 2 and 8")
+        for name, least in (("weight_bits", 1), ("activation_bits", 2)):
+            if not least <= getattr(self, name) <= 8:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be between {least} and 8")
         if self.scheme not in SCHEMES:
             raise UserError(f"scheme does not know {self.scheme!r}; allowed: {', '.join(SCHEMES)}")
+
+    @property
+    def precision(self) -> str:
+        """What an artifact of it is called; 8-bit activations go without saying."""
+        if self.activation_bits == 8:
+            return "binary" if self.weight_bits == 1 else f"int{self.weight_bits}"
+        return f"w{self.weight_bits}a{self.activation_bits}"
 
     def check(self, backbone: Backbone) -> None:
         """Refuse what is quantized already."""
@@ -61,10 +68,11 @@ class Quantize:
         ranges = calibrate(program, {_node(site.args[0]) for site in sites}, batches)
         self._quantize_inputs(program, sites, ranges)
         for site in sites:
-            self._quantize_weights(program, site)
+            # What reads pixels and what tells the classes apart are small, and the first to suffer.
+            self._quantize_weights(program, site, 8 if site in (sites[0], sites[-1]) else self.weight_bits)
         program.graph.eliminate_dead_code()
         # A new module holds only what its graph still reads: the float weights stay behind.
-        return replace(backbone, module=GraphModule(program, program.graph), precision="int8")
+        return replace(backbone, module=GraphModule(program, program.graph), precision=self.precision)
 
     def _quantize_inputs(self, program: GraphModule, sites: list[Node], ranges: dict[Node, Range]) -> None:
         """One `quantize` for every tensor that sites read, shared by all of them."""
@@ -77,18 +85,18 @@ class Quantize:
                 if site.args[0] is source:
                     site.replace_input_with(source, quantized)
 
-    def _quantize_weights(self, program: GraphModule, site: Node) -> None:
+    def _quantize_weights(self, program: GraphModule, site: Node, bits: int) -> None:
         """Replace a site by its quantized operator."""
         x, weight, bias, *geometry = arguments(site)
         owner, _, leaf = str(weight.target).rpartition(".")
         module = program.get_submodule(owner)
-        codes, scale = codes_of(getattr(module, leaf).detach().float(), self.weight_bits)
+        codes, scale = codes_of(getattr(module, leaf).detach().float(), bits)
         with program.graph.inserting_before(site):
             stored = []
             for part, tensor in (("codes", codes), ("scale", scale)):
                 module.register_buffer(f"{leaf}_{part}", tensor)
                 stored.append(program.graph.get_attr(f"{owner}.{leaf}_{part}".lstrip(".")))
-            quantized = program.graph.call_function(OPERATORS[site.target], (x, *stored, bias, *geometry))
+            quantized = program.graph.call_function(OPERATORS[site.target], (x, *stored, bias, *geometry, bits))
         site.replace_all_uses_with(quantized)
         program.graph.erase_node(site)
 

@@ -43,6 +43,8 @@ SCHEMES = {
     scheme.name: scheme
     for scheme in (
         # ONNX Runtime and OpenVINO on CPUs: bytes times signed bytes is their fastest kernel.
-        Scheme("onnx", signed=False, symmetric=False),
+        Scheme("asymmetric", signed=False, symmetric=False),
+        # TensorRT takes no other; Core ML's fast path is the same.
+        Scheme("symmetric", signed=True, symmetric=True),
     )
 }

@@ -21,8 +21,10 @@ TINIEST = 2**-100
 
 def quantize_channels(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     """Codes [N, K] as int8 and scales [N] for a weight [N, K]."""
+    if bits == 1:
+        return _signs(weight)
     highest = 2 ** (bits - 1) - 1
-    reach = pair_reach(weight)
+    reach = pair_reach(weight) if bits == 8 else weight.abs().amax(1)  # two codes of 7 bits cannot saturate
     largest = reach.max().clamp_min(TINIEST)
     scale = torch.where(reach < largest * DEAD, largest, reach) / highest
     codes = torch.clamp(torch.round(weight / scale[:, None]), -highest, highest)
@@ -36,3 +38,9 @@ def pair_reach(weight: Tensor) -> Tensor:
     """
     pairs = torch.nn.functional.pad(weight, (0, weight.shape[1] % 2)).unflatten(1, (-1, 2))
     return torch.maximum(pairs.clamp_min(0).sum(2), -pairs.clamp_max(0).sum(2)).amax(1)
+
+
+def _signs(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes -1 and 1, with the mean magnitude as the scale: the closest such matrix (XNOR-Net, arXiv 1603.05279)."""
+    scale = weight.abs().mean(1).clamp_min(TINIEST)
+    return torch.where(weight < 0, -1, 1).to(torch.int8), scale

@@ -16,6 +16,8 @@ class Artifact:
     path: Path
     bytes: int
     sha256: str
+    note: str = ""
+    """What is to be known of it: that it is yet to be built elsewhere, for one."""
 
 
 def artifact(precision: str, target: str, path: Path) -> Artifact:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.fx import GraphModule
 
 INTERPOLATIONS = ("bicubic", "bilinear", "nearest", "lanczos")
 CROP_MODES = ("center", "squash", "border")
@@ -48,6 +49,8 @@ class Backbone:
         """A hash of everything that an artifact made of it depends on: equal for equal backbones."""
         facts = (self.name, self.precision, self.preprocessing, self.classes, self.weights_sha256, self.source_sha256)
         digest = hashlib.sha256(repr(facts).encode())
+        if isinstance(self.module, GraphModule):
+            digest.update(str(self.module.graph).encode())  # ranges and schemes are constants of the graph
         for name, tensor in self.module.state_dict().items():
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

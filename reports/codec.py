@@ -3,12 +3,13 @@
 1. Writing: dataclass -> object in field order, tuple -> list; floats keep seven digits (as many as float32 has). What
    stands in a plain dict is written as it is. A number that is not finite is never written.
 2. Reading is strict: every key of the dataclass, no other, each of the declared type. Whole numbers pass as floats.
+   A key whose default is empty (None, "", ()) may be left out, and is when it is empty.
 3. Hints understood: str, bool, int, float, dataclasses, tuple[X, ...], tuple[X, Y], X | None, dict[str, X], Any.
 """
 
 import json
 import math
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -22,7 +23,8 @@ _NAMES: dict[Any, str] = {str: "a text", bool: "true or false", int: "a whole nu
 def encode(value: Any, place: str = "") -> Any:
     """The JSON value of a dataclass; `place` names where it stands, for errors."""
     if is_dataclass(value):
-        return {field.name: encode(getattr(value, field.name), _at(place, field.name)) for field in fields(value)}
+        written = {field.name: getattr(value, field.name) for field in fields(value) if not _left_out(value, field)}
+        return {name: encode(item, _at(place, name)) for name, item in written.items()}
     if isinstance(value, tuple):
         return [encode(item, f"{place}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, float):
@@ -47,9 +49,14 @@ def decode(hint: type[T], value: Any, place: str = "") -> T:
         if key not in known:
             raise _error(place, f"unknown key {_short(key)}; allowed: {', '.join(known)}")
     for key in known:
-        if key not in value:
+        if key not in value and getattr(hint, key, key) not in (None, "", ()):  # a default is an attribute of its class
             raise _error(place, f'key "{key}" is missing')
-    return hint(**{key: _decode(of, value[key], _at(place, key)) for key, of in known.items()})
+    return hint(**{key: _decode(of, value[key], _at(place, key)) for key, of in known.items() if key in value})
+
+
+def _left_out(value: Any, field: Field[Any]) -> bool:
+    """An empty value where that is the default."""
+    return field.default in (None, "", ()) and getattr(value, field.name) == field.default
 
 
 def _decode(hint: Any, value: Any, place: str) -> Any:

@@ -81,6 +81,8 @@ class Audit:
     int8_macs_pct: float
     promised_pct: float
     fallbacks: tuple[Fallback, ...]
+    macs_pct: dict[str, float] | None = None
+    """By the precision that they run in."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class Artifact:
     sha256: str
     parity: Parity | None
     audit: Audit | None
+    note: str = ""
+    """What is to be known of it: that it is yet to be built elsewhere, for one."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,15 @@ class Measurement:
     images: int
 
 
+@dataclass(frozen=True)
+class Choice:
+    """The artifact that is best for a target among those measured on it, and why."""
+
+    target: str
+    artifact: str
+    why: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """Everything known of a run; `data` and `calibration` are None where the run used none."""
@@ -159,6 +172,7 @@ class Record:
     stages: tuple[Stage, ...]
     artifacts: tuple[Artifact, ...]
     measurements: tuple[Measurement, ...]
+    choices: tuple[Choice, ...] = ()
 
 
 def to_json(record: Record) -> str:

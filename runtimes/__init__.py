@@ -1,6 +1,6 @@
 """The engines: one row an engine, one file each; a library is imported when a session opens."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
@@ -39,12 +39,20 @@ class Runtime:
 
     name: str
     open: Callable[[Path, int | None], Session]
-    executed: Callable[[Path, NDArray[np.float32]], Sequence[Kernel]]
+    executed: Callable[[Path, NDArray[np.float32]], Sequence[Kernel]] | None
+    """The kernels that an artifact runs as; None where the engine cannot tell."""
     promised: Callable[[Path], Mapping[str, str]]
     serve: Callable[[str, int | None, int], None]
     """Loads and runs an artifact, in a process whose memory is measured."""
+    missing: Callable[[], str | None]
+    """Why it cannot run on this machine, and the mend, in one line; None where it can."""
+    values: Callable[[Path, NDArray[np.float32], Collection[str]], Mapping[str, NDArray[np.float32]]] | None = None
+    """What an artifact computes on the way, by name; None where the engine cannot tell."""
+    timed: bool = True
+    """Whether its times and its memory say anything: a reference interpreter's do not."""
 
 
 RUNTIMES = {
-    runtime.name: runtime for runtime in (Runtime(ort.NAME, ort.OrtSession, ort.executed, ort.promised, ort.serve),)
+    runtime.name: runtime
+    for runtime in (Runtime(ort.NAME, ort.OrtSession, ort.executed, ort.promised, ort.serve, ort.missing, ort.values),)
 }

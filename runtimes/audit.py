@@ -1,6 +1,7 @@
 """What share of the multiplications a runtime really executes in integers, from the kernels that it says it ran."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,25 +24,39 @@ class AuditResult:
     promised_pct: float
     fallbacks: tuple[tuple[str, str], ...]
     """(layer, reason)."""
+    macs_pct: dict[str, float]
+    """Percent of all MACs by the precision that they ran in."""
 
 
-_BYTES = ("uint8", "int8")
+INT8 = "int8"
+PRECISIONS = {
+    **dict.fromkeys(("uint8", "int8", "u8", "i8"), INT8),
+    **dict.fromkeys(("float", "float32", "fp32", "f32"), "fp32"),
+    **dict.fromkeys(("float16", "fp16", "f16", "half"), "fp16"),
+    **dict.fromkeys(("bfloat16", "bf16"), "bf16"),
+}
+"""What the engines call the types that a product's left factor may have."""
 
 
 def audit(kernels: Sequence[Kernel], promised: Mapping[str, str]) -> AuditResult:
     """Weigh the executed kernels; `promised` says which layer each quantized node is."""
-    whole = integer = fallen = 0
+    counted: Counter[str] = Counter()
+    kept = fallen = 0
     fallbacks = []
     for kernel in kernels:
-        count = macs(kernel)
-        whole += count
-        if count and kernel.inputs[0][0] in _BYTES:
-            integer += count
-        elif count and kernel.name in promised:
+        if not (count := macs(kernel)):
+            continue
+        dtype = kernel.inputs[0][0]
+        precision = PRECISIONS.get(dtype, dtype)
+        counted[precision] += count
+        if precision == INT8:
+            kept += count
+        elif kernel.name in promised:
             fallen += count
-            fallbacks.append((promised[kernel.name], f"runs as {kernel.operator} on {kernel.inputs[0][0]}"))
-    kept = 100.0 if not promised else 100 * integer / max(integer + fallen, 1)
-    return AuditResult(round(100 * integer / max(whole, 1), 2), round(kept, 2), tuple(fallbacks))
+            fallbacks.append((promised[kernel.name], f"runs as {kernel.operator} on {dtype}"))
+    shares = {precision: round(100 * count / counted.total(), 2) for precision, count in sorted(counted.items())}
+    promised_pct = round(100 * kept / max(kept + fallen, 1), 2) if promised else 100.0
+    return AuditResult(shares.get(INT8, 0.0), promised_pct, tuple(fallbacks), shares)
 
 
 def macs(kernel: Kernel) -> int:

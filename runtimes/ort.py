@@ -3,6 +3,8 @@
 import json
 import re
 import tempfile
+from collections.abc import Collection
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,11 +19,16 @@ NAME = "onnxruntime"
 
 def library() -> Any:
     """The module, or one line on how to get it."""
-    try:
-        import onnxruntime
-    except ImportError as missing:
-        raise NotAvailable("onnxruntime is not installed: pip install onnxruntime") from missing
+    if problem := missing():
+        raise NotAvailable(problem)
+    import onnxruntime
+
     return onnxruntime
+
+
+def missing() -> str | None:
+    """Why this engine cannot run here."""
+    return None if find_spec("onnxruntime") else "onnxruntime is not installed: pip install onnxruntime"
 
 
 class OrtSession:
@@ -73,8 +80,12 @@ class OrtSession:
 
     def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """The logits of a batch."""
-        result: NDArray[np.float32] = self._session.run(None, {self._input: images})[0]
-        return result
+        return self.run_all(images)[0]
+
+    def run_all(self, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Every output for a batch."""
+        results: list[NDArray[np.float32]] = self._session.run(None, {self._input: images})
+        return results
 
     def end_profiling(self) -> Path:
         """Stop profiling; the file with what ran."""
@@ -99,6 +110,23 @@ def executed(path: Path, images: NDArray[np.float32]) -> list[Kernel]:
         for event in events
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")
     ]
+
+
+def values(path: Path, images: NDArray[np.float32], names: Collection[str]) -> dict[str, NDArray[np.float32]]:
+    """What the file computes under those of the names that it has."""
+    import onnx_ir
+
+    model = onnx_ir.load(path)
+    found = {str(value.name): value for node in model.graph for value in node.outputs if value.name in names}
+    if not found:
+        return {}
+    model.graph.outputs[:] = found.values()
+    for value in found.values():
+        value.type = value.type or onnx_ir.TensorType(onnx_ir.DataType.FLOAT)
+    with tempfile.TemporaryDirectory() as folder:
+        onnx_ir.save(model, Path(folder) / "model.onnx")
+        with OrtSession(Path(folder) / "model.onnx") as session:
+            return dict(zip(found, session.run_all(images), strict=True))
 
 
 def promised(path: Path) -> dict[str, str]:
@@ -130,7 +158,8 @@ def _layer(codes: str) -> str:
 def serve(path: str, threads: int | None, batch: int) -> None:
     """Load an artifact and run it a few times: what a process does whose memory is measured."""
     with OrtSession(Path(path), threads) as session:
-        images = np.zeros((batch, *(size or 1 for size in session.input_shape[1:])), dtype=np.float32)
+        fixed, *sizes = session.input_shape
+        images = np.zeros((fixed or batch, *(size or 1 for size in sizes)), dtype=np.float32)
         for _ in range(5):
             session.run(images)
 

@@ -47,12 +47,12 @@ def test_nothing_said_is_the_demo_in_int8() -> None:
     recipe = resolve(None, {})
     assert (recipe.model, recipe.data, recipe.ptq, recipe.export) == ("demo", "demo", "int8", ("onnx",))
     assert recipe.technique is PTQ["int8"]
-    assert recipe.runtimes == ("onnxruntime",)
+    assert recipe.runtimes_of("onnx") == ("onnxruntime",)
 
 
 def test_what_is_off_is_no_technique() -> None:
     assert Recipe(ptq="off").technique is None
-    assert Recipe(runtime=("none",)).runtimes == ()
+    assert Recipe(runtime=("none",)).runtimes_of("onnx") == ()
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_is_off_is_no_technique() -> None:
         ("export = 'onnx'", "export is 'onnx'"),
         ("export = [1]", r"export is \[1\]"),
         ("preprocessing = 'none'", "preprocessing is 'none'"),
-        ("ptq = 'int7'", "ptq does not know 'int7'; allowed: int8, off"),
+        ("ptq = 'int7'", "ptq does not know 'int7'; allowed: int8, int4, binary, off"),
         ("export = ['onyx']", "export does not know 'onyx'; allowed: onnx"),
         ("export = ['onnx', 'onnx']", "export names 'onnx' more than once"),
         ("export = []", "export names no target"),

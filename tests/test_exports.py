@@ -1,0 +1,123 @@
+"""What a run makes for a target is kept: done once, found again, and told when something is missing."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from torch import nn
+
+from vitc.errors import NotAvailable
+from vitc.export import TARGETS
+from vitc.export.artifact import Artifact
+from vitc.exports import RIVALS, Exports
+from vitc.journal import Journal
+from vitc.models.backbone import Backbone, Preprocessing
+from vitc.models.decode import Pixels
+from vitc.progress import Progress
+from vitc.recipe import Recipe
+from vitc.stages import Stages
+
+PREPROCESSING = Preprocessing((3, 4, 4))
+
+
+@pytest.fixture
+def backbone() -> Backbone:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(48, 16), nn.GELU(), nn.Linear(16, 5)).eval()
+    return Backbone("tiny", module, PREPROCESSING, 5, (), "abc")
+
+
+@pytest.fixture
+def samples() -> Pixels:
+    content = np.random.default_rng(0).integers(0, 256, (16, 3, 4, 4), dtype=np.uint8)
+    return Pixels(content, None, tuple(map(str, range(16))), (), PREPROCESSING)
+
+
+@pytest.fixture
+def said() -> io.StringIO:
+    return io.StringIO()
+
+
+def exports(out: Path, said: io.StringIO, *, resume: bool = False, recipe: Recipe | None = None) -> Exports:
+    progress = Progress(Console(file=said))
+    return Exports(recipe or Recipe(), out, Stages(Journal(out, resume=resume), progress, {}), progress)
+
+
+def test_the_untouched_and_the_compressed_backbone_are_exported(
+    backbone: Backbone, samples: Pixels, said: io.StringIO, tmp_path: Path
+) -> None:
+    making = exports(tmp_path / "run", said)
+    variants = making.variants(backbone, samples)
+    assert [(variant.backbone.precision, target) for variant, target in variants] == [
+        ("fp32", "onnx"),
+        ("int8", "onnx"),
+    ]
+    made = [making.exported(variant, target) for variant, target in variants]
+    assert [artifact.path.relative_to(making.out).as_posix() for artifact in made] == [
+        "fp32/onnx/model.onnx",
+        "onnx/model.onnx",
+    ]
+    again = exports(tmp_path / "run", said, resume=True)
+    assert [again.exported(*variant) for variant in again.variants(backbone, samples)] == made
+    assert said.getvalue().count("reused") == 3
+
+
+def test_other_calibration_images_make_another_artifact(
+    backbone: Backbone, samples: Pixels, said: io.StringIO, tmp_path: Path
+) -> None:
+    making = exports(tmp_path / "run", said)
+    _, (first, _) = making.variants(backbone, samples)
+    one = making.exported(first, "onnx")
+    other = exports(tmp_path / "run", said, resume=True)
+    _, (second, _) = other.variants(backbone, samples.first(4))
+    assert other.exported(second, "onnx").sha256 != one.sha256
+
+
+def test_without_a_technique_there_is_one(backbone: Backbone, said: io.StringIO, tmp_path: Path) -> None:
+    making = exports(tmp_path, said, recipe=Recipe(ptq="off"))
+    ((variant, target),) = making.variants(backbone, None)
+    assert making.exported(variant, target).path == tmp_path / "onnx" / "model.onnx"
+
+
+def test_an_artifact_says_what_is_to_be_known_of_it(
+    backbone: Backbone, samples: Pixels, said: io.StringIO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = TARGETS["onnx"]
+    noted = replace(plain, write=lambda *given: replace(plain.write(*given), note="not built here: no device"))
+    monkeypatch.setitem(TARGETS, "onnx", noted)
+    making = exports(tmp_path, said)
+    made = [making.exported(*variant) for variant in making.variants(backbone, samples)]
+    assert {artifact.note for artifact in made} == {"not built here: no device"}
+    assert "int8/onnx: not built here: no device" in said.getvalue()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_rivals_are_made_of_the_float_backbone_where_their_tool_is(
+    backbone: Backbone,
+    samples: Pixels,
+    said: io.StringIO,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    there: bool,
+) -> None:
+    def rivals(original: Backbone, folder: Path, options: Any, batches: Any) -> list[Artifact]:
+        assert original is backbone
+        assert sum(map(len, batches)) == 16
+        if not there:
+            raise NotAvailable("that tool is not installed: pip install it")
+        made = TARGETS["onnx"].write(original, folder / "theirs", options)
+        return [replace(made, name="int8-theirs/onnx", precision="int8-theirs")]
+
+    monkeypatch.setitem(TARGETS, "onnx", replace(TARGETS["onnx"], rivals=rivals))
+    found = exports(tmp_path, said).rivals(backbone, "onnx", samples)
+    if there:
+        assert [artifact.path for artifact in found] == [tmp_path / RIVALS / "onnx" / "theirs" / "model.onnx"]
+    else:
+        assert found == []
+        assert "no rivals on onnx: that tool is not installed" in said.getvalue()

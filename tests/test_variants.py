@@ -1,0 +1,46 @@
+"""A target sees a backbone as its own scheme rounds it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from vitc.compress.ops import scheme_of
+from vitc.compress.quantize import Quantize
+from vitc.models.backbone import Backbone, Preprocessing
+from vitc.variants import Variant
+
+
+@pytest.fixture
+def backbone() -> Backbone:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(48, 16), nn.GELU(), nn.Linear(16, 5)).eval()
+    return Backbone("tiny", module, Preprocessing((3, 4, 4)), 5, (), "abc")
+
+
+@pytest.fixture
+def quantized(backbone: Backbone) -> Variant:
+    return Variant(Quantize().apply(backbone, [torch.randn(8, 3, 4, 4)]), Path("out"))
+
+
+def test_a_float_backbone_is_the_same_for_all(backbone: Backbone) -> None:
+    variant = Variant(backbone, Path("out"))
+    assert variant.under("symmetric") is variant
+    assert variant.simulation == "fp32 torch"
+
+
+def test_the_scheme_it_was_calibrated_under_changes_nothing(quantized: Variant) -> None:
+    assert quantized.under("asymmetric") is quantized
+    assert quantized.simulation == "int8 torch"
+
+
+def test_another_scheme_rounds_otherwise_and_leaves_the_first_alone(quantized: Variant) -> None:
+    other = quantized.under("symmetric")
+    assert (scheme_of(other.backbone.module), scheme_of(quantized.backbone.module)) == ("symmetric", "asymmetric")
+    assert other.simulation == "int8 symmetric torch"
+    assert other.key != quantized.key
+    x = torch.randn(4, 3, 4, 4)
+    one, two = quantized.backbone.module(x), other.backbone.module(x)
+    assert not torch.equal(one, two)
+    torch.testing.assert_close(one, two, atol=0.1, rtol=0.1)
