@@ -3,4 +3,16 @@
 import importlib.metadata
 
 VERSION = importlib.metadata.version("vitc")
-PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "numpy", "pillow")
+PACKAGES = (
+    "torch",
+    "timm",
+    "onnx",
+    "onnxscript",
+    "onnx-ir",
+    "onnxruntime",
+    "openvino",
+    "nncf",
+    "coremltools",
+    "numpy",
+    "pillow",
+)

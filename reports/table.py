@@ -10,14 +10,15 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from .record import Artifact, Data, Measurement, Record, Stage
+from .record import Artifact, Audit, Data, Measurement, Record, Stage
 
 MISSING = "not measured"
-COLUMNS = ("artifact", "runtime", "size MB", "top-1 %", "p50 ms", "speed-up", "peak MB", "parity %")
+PARITY = "parity %"
+COLUMNS = ("artifact", "runtime", "size MB", "top-1 %", "p50 ms", "speed-up", "peak MB", PARITY, "MACs %")
 NOTE = (
     "Drops are in points, against the untouched model on the same target and runtime; intervals are 95 %. Parity is "
     "the share of images for which artifact and torch simulation name the same class. Peak memory is that of a process "
-    "which does nothing but serve the artifact."
+    "which does nothing but serve the artifact. MACs are shown by the precision that the runtime runs them in."
 )
 STAGE_COLUMNS = ("stage", "seconds", "top-1 %", "params", "MACs")
 
@@ -32,16 +33,18 @@ def rows(record: Record) -> list[tuple[str, ...]]:
 
 
 def terminal(record: Record) -> Table:
-    """The results as a rich table, which wraps between words to fit into 80 columns."""
-    table = Table(caption=setting(record) or None, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    """The results as a rich table, which wraps between words to fit into 80 columns; parity is left to the report."""
+    lines = [line for line in (setting(record), *choices(record)) if line]
+    table = Table(caption="\n".join(lines) or None, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown = [index for index, column in enumerate(COLUMNS) if column != PARITY]
     cells = rows(record)
-    for index, column in enumerate(COLUMNS):
-        words = " ".join([column, *(row[index] for row in cells)]).split(" ")
+    for index in shown:
+        words = " ".join([COLUMNS[index], *(row[index] for row in cells)]).split(" ")
         width = min(12, max(map(len, words)))
-        heading = column.replace(" ", "\n")
+        heading = COLUMNS[index].replace(" ", "\n")
         table.add_column(heading, justify="left" if index < 2 else "right", overflow="fold", min_width=width)
     for row in cells:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(row[index]) for index in shown))
     return table
 
 
@@ -54,6 +57,7 @@ def markdown(record: Record) -> str:
         "## Results" + (f" ({caption})" if caption else ""),
         _grid(COLUMNS, rows(record)),
         NOTE,
+        *_choices(record),
         *_audits(record),
         "## Stages",
         _grid(STAGE_COLUMNS, [_stage(stage) for stage in record.stages]),
@@ -76,8 +80,9 @@ def _setting(one: Measurement) -> str:
 def _row(record: Record, artifact: Artifact, one: Measurement | None) -> tuple[str, ...]:
     size = f"{artifact.bytes / 1e6:.2f}"
     parity = f"{100 * artifact.parity.top1_agree:.1f}" if artifact.parity else MISSING
+    macs = _macs(artifact.audit)
     if one is None:
-        return (artifact.name, MISSING, size, MISSING, MISSING, MISSING, MISSING, parity)
+        return (artifact.name, MISSING, size, MISSING, MISSING, MISSING, MISSING, parity, macs)
     runtime = one.runtime if setting(record) else f"{one.runtime} ({_setting(one)})"
     p50 = f"{one.latency_ms.p50:.2f}" if one.latency_ms else MISSING
     return (
@@ -89,7 +94,16 @@ def _row(record: Record, artifact: Artifact, one: Measurement | None) -> tuple[s
         _speedup(record, one),
         _number(one.peak_rss_mb),
         parity,
+        macs,
     )
+
+
+def _macs(audit: Audit | None) -> str:
+    """What ran in which precision, and what was promised and not kept."""
+    if audit is None or audit.macs_pct is None:
+        return MISSING
+    shares = ", ".join(f"{name} {share:.0f}" for name, share in sorted(audit.macs_pct.items(), key=lambda one: -one[1]))
+    return shares if audit.promised_pct == 100 else f"{shares} (kept {audit.promised_pct:.0f})"
 
 
 def _top1(record: Record, one: Measurement) -> str:
@@ -145,6 +159,19 @@ def _data(data: Data | None) -> str:
     return f"{data.images} images of {data.source} ({data.sha256[:12]})" if data else "nothing"
 
 
+def choices(record: Record) -> list[str]:
+    """Which artifact is best for each target, one line each."""
+    return [_clean(f"best for {one.target}: {one.artifact} ({one.why})") for one in record.choices]
+
+
+def _choices(record: Record) -> list[str]:
+    return (
+        ["## The best for each target", "\n".join(f"- {_md(line)}" for line in choices(record))]
+        if record.choices
+        else []
+    )
+
+
 def _audits(record: Record) -> list[str]:
     """What really runs in int8, and every layer that does not although it was promised."""
     lines = []
@@ -155,6 +182,8 @@ def _audits(record: Record) -> list[str]:
                 f"of what was promised {audit.promised_pct:.1f} %"
             )
             lines += [f"  - {fallback.layer}: {fallback.reason}" for fallback in audit.fallbacks]
+        if artifact.note:
+            lines.append(f"- {artifact.name}: {artifact.note}")
     return ["## What runs in int8", "\n".join(_md(line) for line in lines)] if lines else []
 
 

@@ -2,12 +2,11 @@
 
 import platform
 from dataclasses import dataclass
-from importlib import metadata
 
-from . import machine
+from . import RUNTIMES, Runtime, machine
 
-ENGINES = {"onnxruntime": "pip install onnxruntime"}
-"""The package of each engine, and how to get it."""
+LIBRARIES = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf", "coremltools", "numpy")
+"""What results depend on."""
 
 INT8_ISA = ("amx_int8", "avx512_vnni", "avx_vnni", "asimddp", "i8mm")
 """Instructions that multiply 8-bit integers four at a time."""
@@ -24,7 +23,7 @@ class Finding:
 
 def findings() -> list[Finding]:
     """Python, processor, libraries and engines."""
-    here = machine.describe(("torch", "timm", "onnx", "onnxscript", "numpy"))
+    here = machine.describe(LIBRARIES)
     fast = [name for name in here.isa if name in INT8_ISA]
     integers = Finding(
         "int8 instructions",
@@ -38,12 +37,10 @@ def findings() -> list[Finding]:
         Finding("vector instructions", ", ".join(here.isa) or "unknown"),
         integers,
         *(Finding(name, version) for name, version in here.packages.items()),
-        *(_engine(name, mend) for name, mend in ENGINES.items()),
+        *(_engine(runtime) for runtime in RUNTIMES.values()),
     ]
 
 
-def _engine(package: str, mend: str) -> Finding:
-    try:
-        return Finding(f"engine {package}", metadata.version(package))
-    except metadata.PackageNotFoundError:
-        return Finding(f"engine {package}", "not installed", mend)
+def _engine(runtime: Runtime) -> Finding:
+    reason, _, mend = (runtime.missing() or "").partition(": ")
+    return Finding(f"engine {runtime.name}", reason or "ready", mend)
