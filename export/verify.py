@@ -12,6 +12,8 @@ LEAST_AGREEMENT = 0.95
 
 Integer rounding amplifies the last bits in which two runtimes differ, so equal answers are asked for, not equal logits.
 """
+LEAST_AGREEMENT_IN_16_BITS = 0.9
+"""The same where floats have 16 bits: rounding only its scales to fp16, the simulation agrees with itself on 97 %."""
 FLOAT_TOLERANCE = 1e-3
 """Largest error of a float artifact, relative to the largest output."""
 LEAST_COSINE = 0.999
@@ -55,6 +57,6 @@ def complaint(parity: ParityResult, precision: str, *, exact_floats: bool = True
     elif precision == "fp32":
         if not parity.max_abs <= FLOAT_TOLERANCE * parity.scale:
             return f"differs from torch by {parity.max_abs:.2g} where outputs reach {parity.scale:.2g}"
-    elif not parity.top1_agree >= LEAST_AGREEMENT:
+    elif not parity.top1_agree >= (LEAST_AGREEMENT if exact_floats else LEAST_AGREEMENT_IN_16_BITS):
         return f"gives the simulation's class on {parity.top1_agree:.1%} of {parity.images} images only"
     return None

@@ -1,12 +1,14 @@
 """What all tests may ask for: the checkout, its source files, the reference data."""
 
 import ast
+import gc
 import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,3 +61,47 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["demo", "--data", "demo:48", "--calib-images", "8", "--out", str(out), "-q"]
     subprocess.run([sys.executable, "-m", "vitc", "compress", *words], check=True, stdout=subprocess.DEVNULL)
     return out
+
+
+@pytest.fixture(scope="session")
+def mil_package(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`(build, shape, dtype="fp32", target="iOS17")`: saves the MIL program that `build` makes of one input."""
+    coremltools = pytest.importorskip("coremltools")
+    mb = pytest.importorskip("coremltools.converters.mil").Builder
+    types = pytest.importorskip("coremltools.converters.mil.mil").types
+    gc.freeze()  # coremltools collects garbage at every conversion: 0.2 s, were it to look through all of torch
+
+    def save(
+        build: Callable[..., Any], shape: tuple[int, ...], dtype: str = "fp32", target: str = "iOS17", **words: Any
+    ) -> Path:
+        system = getattr(coremltools.target, target)
+        spec = mb.TensorSpec(shape, dtype=types.string_to_builtin(dtype))
+        model = coremltools.convert(
+            mb.program(input_specs=[spec], opset_version=system)(build),
+            convert_to="mlprogram",
+            minimum_deployment_target=system,
+            compute_precision=coremltools.precision.FLOAT32,
+            pass_pipeline=coremltools.PassPipeline.EMPTY,
+            skip_model_load=True,
+            **words,
+        )
+        path = tmp_path_factory.mktemp("mil") / "model.mlpackage"
+        model.save(str(path))
+        return path
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def interpret(mil_package: Callable[..., Path]) -> Callable[..., Any]:
+    """`(build, x, target="iOS17")`: what the interpreter makes of the saved program for the tensor `x`."""
+    from vitc.runtimes import mil_package as reader
+    from vitc.runtimes.mil_plan import Plan
+
+    def run(build: Callable[..., Any], x: Any, target: str = "iOS17") -> Any:
+        kinds = {"torch.float32": "fp32", "torch.float16": "fp16", "torch.int32": "int32"}
+        path = mil_package(build, tuple(x.shape), kinds[str(x.dtype)], target)
+        package = reader.open_package(path)
+        return Plan(reader.main_function(package), package.output).run(x)
+
+    return run

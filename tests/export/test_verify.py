@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vitc.errors import VerificationFailed
-from vitc.export.verify import FLOAT_TOLERANCE, LEAST_AGREEMENT, compare, complaint
+from vitc.export.verify import FLOAT_TOLERANCE, LEAST_AGREEMENT, LEAST_COSINE, compare, complaint
 
 Logits = NDArray[np.float32]
 
@@ -55,6 +55,19 @@ def test_a_quantized_artifact_must_give_the_classes(logits: Logits) -> None:
     assert complaint(compare(logits, with_other_class(logits, allowed)), "int8") is None
     told = complaint(compare(logits, with_other_class(logits, allowed + 1)), "int8")
     assert told == "gives the simulation's class on 92.5% of 40 images only"
+
+
+def test_floats_of_16_bits_are_judged_by_direction_and_codes_beside_them_more_mildly(logits: Logits) -> None:
+    noise = np.random.default_rng(1).standard_normal(logits.shape).astype(np.float32) * np.abs(logits).max()
+    near, far = (compare(logits, logits + share * noise) for share in (0.005, 0.2))
+    assert near.cosine > LEAST_COSINE > far.cosine
+    assert complaint(near, "fp32")
+    assert complaint(near, "fp32", exact_floats=False) is None
+    assert "cosine" in str(complaint(far, "fp32", exact_floats=False))
+    some = compare(logits, with_other_class(logits, 4))
+    assert complaint(some, "int8")
+    assert complaint(some, "int8", exact_floats=False) is None
+    assert complaint(compare(logits, with_other_class(logits, 5)), "int8", exact_floats=False)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
