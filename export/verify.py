@@ -12,8 +12,11 @@ LEAST_AGREEMENT = 0.95
 
 Integer rounding amplifies the last bits in which two runtimes differ, so equal answers are asked for, not equal logits.
 """
-LEAST_AGREEMENT_IN_16_BITS = 0.9
-"""The same where floats have 16 bits: rounding only its scales to fp16, the simulation agrees with itself on 97 %."""
+SLACK = 0.05
+"""How much less often than the simulation agrees with itself an artifact may agree with it."""
+NOISE = {True: 1e-5, False: 5e-4}
+"""Of the images, relative to their own values, under which a simulation is held against itself: what engines with
+exact floats, and those with floats of 16 bits, differ by from one operator to the next."""
 FLOAT_TOLERANCE = 1e-3
 """Largest error of a float artifact, relative to the largest output."""
 LEAST_COSINE = 0.999
@@ -49,14 +52,24 @@ def compare(reference: NDArray[np.float32], logits: NDArray[np.float32]) -> Pari
     )
 
 
-def complaint(parity: ParityResult, precision: str, *, exact_floats: bool = True) -> str | None:
-    """What is wrong with the artifact, or None; not every target computes its floats in 32 bits."""
+def shaken(images: NDArray[np.float32], *, exact_floats: bool) -> NDArray[np.float32]:
+    """The images with that noise: the same one every time."""
+    noise = np.random.default_rng(0).standard_normal(images.shape, dtype=np.float32)
+    return images * (1 + NOISE[exact_floats] * noise)
+
+
+def complaint(parity: ParityResult, precision: str, *, exact_floats: bool = True, own: float = 1.0) -> str | None:
+    """What is wrong with the artifact, or None; not every target computes its floats in 32 bits.
+
+    `own` is how often the simulation agrees with itself under noise. With 4 bits, or untrained, that is not always.
+    """
     if precision == "fp32" and not exact_floats:
         if not parity.cosine >= LEAST_COSINE:
             return f"answers with a cosine of {parity.cosine:.4f} to torch's logits"
     elif precision == "fp32":
         if not parity.max_abs <= FLOAT_TOLERANCE * parity.scale:
             return f"differs from torch by {parity.max_abs:.2g} where outputs reach {parity.scale:.2g}"
-    elif not parity.top1_agree >= (LEAST_AGREEMENT if exact_floats else LEAST_AGREEMENT_IN_16_BITS):
-        return f"gives the simulation's class on {parity.top1_agree:.1%} of {parity.images} images only"
+    elif not parity.top1_agree >= min(LEAST_AGREEMENT, own - SLACK):
+        itself = f"; under noise the simulation agrees with itself on {own:.1%}" if own < 1 else ""
+        return f"gives the simulation's class on {parity.top1_agree:.1%} of {parity.images} images only{itself}"
     return None

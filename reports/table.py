@@ -13,8 +13,12 @@ from rich.text import Text
 from .record import Artifact, Audit, Data, Measurement, Record, Stage
 
 MISSING = "not measured"
-PARITY = "parity %"
-COLUMNS = ("artifact", "runtime", "size MB", "top-1 %", "p50 ms", "speed-up", "peak MB", PARITY, "MACs %")
+DASH = "-"
+"""The same on a terminal, where the caption explains it."""
+COLUMNS = ("artifact", "runtime", "size MB", "top-1 %", "p50 ms", "speed-up", "peak MB", "parity %", "MACs %")
+REPORT_ONLY = ("peak MB", "parity %")
+WIDEST = 13
+"""Of a column on a terminal; longer names are broken."""
 NOTE = (
     "Drops are in points, against the untouched model on the same target and runtime; intervals are 95 %. Parity is "
     "the share of images for which artifact and torch simulation name the same class. Peak memory is that of a process "
@@ -33,19 +37,27 @@ def rows(record: Record) -> list[tuple[str, ...]]:
 
 
 def terminal(record: Record) -> Table:
-    """The results as a rich table, which wraps between words to fit into 80 columns; parity is left to the report."""
-    lines = [line for line in (setting(record), *choices(record)) if line]
-    table = Table(caption="\n".join(lines) or None, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    shown = [index for index, column in enumerate(COLUMNS) if column != PARITY]
-    cells = rows(record)
+    """The results as a rich table that fits into 80 columns; what does not is left to the report."""
+    lines = [f"{DASH} means {MISSING}", setting(record), *choices(record)]
+    table = Table(caption="\n".join(filter(None, lines)), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown = [index for index, column in enumerate(COLUMNS) if column not in REPORT_ONLY]
+    cells = [tuple(_narrow(cell) for cell in row) for row in rows(record)]
     for index in shown:
-        words = " ".join([COLUMNS[index], *(row[index] for row in cells)]).split(" ")
-        width = min(12, max(map(len, words)))
+        words = " ".join([COLUMNS[index], *(row[index] for row in cells)]).split()
+        width = min(WIDEST, max(map(len, words)))
         heading = COLUMNS[index].replace(" ", "\n")
         table.add_column(heading, justify="left" if index < 2 else "right", overflow="fold", min_width=width)
     for row in cells:
         table.add_row(*(Text(row[index]) for index in shown))
     return table
+
+
+def _narrow(cell: str) -> str:
+    """A long name on two lines, and a dash for what was not measured."""
+    if cell == MISSING:
+        return DASH
+    long = len(cell.partition(" ")[0]) > WIDEST
+    return re.sub(r"(.)([/-])(?=\w{4})", r"\1\2\n", cell, count=1) if long else cell
 
 
 def markdown(record: Record) -> str:

@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vitc.errors import VerificationFailed
-from vitc.export.verify import FLOAT_TOLERANCE, LEAST_AGREEMENT, LEAST_COSINE, compare, complaint
+from vitc.export.verify import FLOAT_TOLERANCE, LEAST_AGREEMENT, LEAST_COSINE, NOISE, compare, complaint, shaken
 
 Logits = NDArray[np.float32]
 
@@ -57,17 +57,30 @@ def test_a_quantized_artifact_must_give_the_classes(logits: Logits) -> None:
     assert told == "gives the simulation's class on 92.5% of 40 images only"
 
 
-def test_floats_of_16_bits_are_judged_by_direction_and_codes_beside_them_more_mildly(logits: Logits) -> None:
+def test_floats_of_16_bits_are_judged_by_direction(logits: Logits) -> None:
     noise = np.random.default_rng(1).standard_normal(logits.shape).astype(np.float32) * np.abs(logits).max()
     near, far = (compare(logits, logits + share * noise) for share in (0.005, 0.2))
     assert near.cosine > LEAST_COSINE > far.cosine
     assert complaint(near, "fp32")
     assert complaint(near, "fp32", exact_floats=False) is None
     assert "cosine" in str(complaint(far, "fp32", exact_floats=False))
-    some = compare(logits, with_other_class(logits, 4))
-    assert complaint(some, "int8")
-    assert complaint(some, "int8", exact_floats=False) is None
-    assert complaint(compare(logits, with_other_class(logits, 5)), "int8", exact_floats=False)
+
+
+def test_a_simulation_that_disagrees_with_itself_asks_less_of_the_artifact(logits: Logits) -> None:
+    few = compare(logits, with_other_class(logits, 4))
+    assert complaint(few, "int4")
+    assert complaint(few, "int4", own=0.95) is None
+    told = complaint(compare(logits, with_other_class(logits, 5)), "int4", own=0.95)
+    assert told
+    assert told.endswith("under noise the simulation agrees with itself on 95.0%")
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_the_noise_is_small_and_always_the_same(exact: bool) -> None:  # noqa: FBT001  (a parameter of the test)
+    images = np.random.default_rng(0).standard_normal((2, 3, 4, 4), dtype=np.float32)
+    noisy = shaken(images, exact_floats=exact)
+    np.testing.assert_array_equal(noisy, shaken(images, exact_floats=exact))
+    assert 0 < np.abs(noisy - images).max() < 6 * NOISE[exact] * np.abs(images).max()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
