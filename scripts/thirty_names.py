@@ -1,11 +1,11 @@
 """Export and quantize thirty timm backbones with random weights, and print which hold what vitc promises.
 
-    python scripts/thirty_names.py [NAME …] [--out FILE.md]
+    python scripts/thirty_names.py [NAME …] [--export onnx,coreml] [--out FILE.md]
 
 Each name runs in a process of its own: `vitc compress NAME --weights random --data none --calib demo --runtime none`.
-A row says how far the float ONNX file is from torch at most (the verdict holds it against the largest output), on what
-share of images the int8 file gives the class of the torch simulation, and what share of the promised integer products
-the engine really ran.
+A row says how like torch's the float artifact's logits are, on what share of images the int8 one gives the class of the
+torch simulation, and what share of the promised integer products the engine really ran. The verdict is the run's own,
+for all targets.
 """
 
 import argparse
@@ -64,48 +64,60 @@ FLAGS = (
     "--json",
     "-q",
 )
-HEAD = ("model", "float error", "int8 agreement", "promised kept", "int8 MACs", "seconds", "verdict")
+HEAD = ("model", "target", "float cosine", "int8 agreement", "promised kept", "int8 MACs", "seconds", "verdict")
 
 
-def row(name: str) -> tuple[str, ...]:
-    """What one backbone comes to."""
+def rows(name: str, targets: str) -> list[tuple[str, ...]]:
+    """What one backbone comes to: a row a target, and what is wrong in the first."""
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "vitc", "compress", name, *FLAGS, "--out", f"{folder}/run"]
+        command = [
+            sys.executable,
+            "-m",
+            "vitc",
+            "compress",
+            name,
+            *FLAGS,
+            "--export",
+            targets,
+            "--out",
+            f"{folder}/run",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     seconds = f"{time.monotonic() - start:.0f}"
     last = (done.stderr.strip().splitlines() or ["ended without a word"])[-1]
-    reason = last.removeprefix("vitc: ").partition("; the run is kept")[0]
+    verdict = "ok" if done.returncode == 0 else last.removeprefix("vitc: ").partition("; the run is kept")[0]
     if not done.stdout:
-        return (name, "", "", "", "", seconds, reason)
-    return (name, *figures(from_json(done.stdout, name)), seconds, "ok" if done.returncode == 0 else reason)
+        return [(name, targets, "", "", "", "", seconds, verdict)]
+    record = from_json(done.stdout, name)
+    found = [(name, target, *figures(record, target)) for target in targets.split(",")]
+    return [(*one, *end) for one, end in zip(found, [(seconds, verdict), *[("", "")] * (len(found) - 1)], strict=True)]
 
 
-def figures(record: Record) -> tuple[str, ...]:
-    """The four figures of a record."""
+def figures(record: Record, target: str) -> tuple[str, ...]:
+    """The four figures of a target."""
     by_name = {artifact.name: artifact for artifact in record.artifacts}
-    plain, integer = by_name["fp32/onnx"].parity, by_name["int8/onnx"]
-    if plain is None or integer.parity is None or integer.audit is None:
-        return ("", "", "", "")
-    return (
-        f"{plain.max_abs:.1e}",
-        f"{integer.parity.top1_agree:.1%} of {integer.parity.images}",
-        f"{integer.audit.promised_pct:.0f} %",
-        f"{integer.audit.int8_macs_pct:.0f} %",
+    plain, integer = by_name[f"fp32/{target}"].parity, by_name[f"int8/{target}"]
+    agreement = f"{integer.parity.top1_agree:.1%} of {integer.parity.images}" if integer.parity else ""
+    audit = (
+        (f"{integer.audit.promised_pct:.0f} %", f"{integer.audit.int8_macs_pct:.0f} %") if integer.audit else ("", "")
     )
+    return (f"{plain.cosine:.6f}" if plain else "", agreement, *audit)
 
 
 def main() -> None:
     """Run the names; print each row as it comes, and write the table if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=NAMES)
+    parser.add_argument("--export", default="onnx", help="targets, separated by commas")
     parser.add_argument("--out", type=Path, help="a Markdown file for the table")
     args = parser.parse_args()
     lines = [f"| {' | '.join(HEAD)} |", "|" + " --- |" * len(HEAD)]
     print("\n".join(lines))
     for name in args.names:
-        lines.append(f"| {' | '.join(row(name))} |")
-        print(lines[-1], flush=True)
+        for row in rows(name, args.export):
+            lines.append(f"| {' | '.join(row)} |")
+            print(lines[-1], flush=True)
     if args.out:
         write_text(args.out, "\n".join(lines) + "\n")
 
