@@ -17,7 +17,7 @@ from .runtimes import RUNTIMES, Session, machine
 from .runtimes.audit import audit
 from .versions import PACKAGES, VERSION
 
-ENGINES = {".onnx": "onnxruntime"}
+ENGINES = {".onnx": "onnxruntime", ".xml": "openvino"}
 """The engine that serves a file, by how its name ends."""
 UNSCORED = {"top1": None, "top5": None, "images": 0}
 

@@ -6,6 +6,7 @@ so the same program serves every target: `retarget` only changes that name. `bit
 so that a target may pack them; at one bit they are -1 and 1.
 """
 
+import warnings
 from copy import deepcopy
 
 import torch
@@ -82,7 +83,9 @@ def scheme_of(module: nn.Module) -> str | None:
 
 def retarget(program: GraphModule, scheme: str) -> GraphModule:
     """The program with its ranges turned into integers by another scheme; the weights are shared."""
-    other = GraphModule(program, deepcopy(program.graph))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # copying makes torch warn of a class of its own
+        other = GraphModule(program, deepcopy(program.graph))
     for node in other.graph.find_nodes(op="call_function", target=torch.ops.vitc.quantize.default):
         node.args = (*node.args[:4], scheme)
     other.recompile()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..models.backbone import Backbone
 from ..models.data import Batches
-from . import to_onnx
+from . import openvino_rivals, to_coreml, to_onnx, to_onnxruntime, to_openvino, to_tensorrt
 from .artifact import Artifact
 from .options import Options
 from .preflight import Finding, Subject
@@ -30,5 +30,33 @@ class Target:
 
 TARGETS = {
     target.name: target
-    for target in (Target("onnx", to_onnx.write, to_onnx.check, scheme="asymmetric", runtimes=("onnxruntime",)),)
+    for target in (
+        Target("onnx", to_onnx.write, to_onnx.check, "asymmetric", ("onnxruntime",)),
+        Target("onnxruntime", to_onnxruntime.write, to_onnxruntime.check, "asymmetric", ("onnxruntime",)),
+        Target(
+            "openvino",
+            to_openvino.write,
+            to_openvino.check,
+            "asymmetric",
+            ("openvino",),
+            exact_floats=False,
+            rivals=openvino_rivals.rivals,
+        ),
+        Target(
+            "tensorrt",
+            to_tensorrt.write,
+            to_tensorrt.check,
+            "symmetric",
+            ("tensorrt", "tensorrt-reference"),
+            exact_floats=False,
+        ),
+        Target(
+            "coreml",
+            to_coreml.write,
+            to_coreml.check,
+            "symmetric",
+            ("coreml", "coreml-reference"),
+            exact_floats=False,
+        ),
+    )
 }

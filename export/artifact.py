@@ -22,10 +22,17 @@ class Artifact:
 
 def artifact(precision: str, target: str, path: Path) -> Artifact:
     """The artifact at `path`, as it lies on disk now."""
-    files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
+    files = _files(path)
     digest = hashlib.sha256()
     for file in files:
         digest.update(str(file.relative_to(path)).encode() if path.is_dir() else b"")
         digest.update(file.read_bytes())
     size = sum(file.stat().st_size for file in files)
     return Artifact(f"{precision}/{target}", target, precision, path, size, digest.hexdigest())
+
+
+def _files(path: Path) -> list[Path]:
+    """The files that an artifact is made of: all in a folder; OpenVINO's .xml has its weights in a .bin beside it."""
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
+    return [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]

@@ -8,53 +8,106 @@ rank 1 is merged into a float Gemm before the integer fusions run. The graph hol
 import json
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import onnx_ir as ir
 import torch
 from onnx_ir.passes import common
 from onnxscript import optimizer
+from torch.fx import GraphModule, Node
 
 from ..atomic import replacing
+from ..compress.patchify import arguments
+from ..compress.quantize import find_sites
 from ..errors import UserError
 from ..models.backbone import Backbone
 from ..models.program import EXAMPLE_BATCH, export_program
+from . import passes
 from .artifact import Artifact, artifact
 from .onnx_operators import translations
 from .options import DEFAULTS, Options
+from .packing import pack_weights
 from .preflight import Finding, Subject
 
 OPSET = 21
 INPUT, OUTPUT = "image", "logits"
 FILE = "model.onnx"
+LARGEST = 2**31
+"""Bytes in a file of protocol buffers, at most."""
 
 
 def write(backbone: Backbone, folder: Path, options: Options = DEFAULTS) -> Artifact:
     """Write `folder/model.onnx`."""
     model = translate(backbone, options)
+    passes.run(model, *passes.STANDARD)
+    pack_weights(model)
+    return save(model, backbone.precision, "onnx", folder)
+
+
+def save(model: ir.Model, precision: str, target: str, folder: Path) -> Artifact:
+    """Write a model as `folder/model.onnx`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     with replacing(path) as partial:
         ir.save(model, partial)
-    return artifact(backbone.precision, "onnx", path)
+    return artifact(precision, target, path)
 
 
-def check(subject: Subject) -> Iterable[Finding]:
-    """What keeps a backbone from becoming ONNX."""
-    return ()
+def check(subject: Subject) -> Iterator[Finding]:
+    """What keeps a backbone from becoming ONNX, or from running as it should: its translation is tried in full."""
+    where = subject.backbone.name
+    try:
+        translate(subject.backbone, subject.options)
+    except UserError as failure:
+        what, _, mend = str(failure).rpartition("; ")
+        yield Finding("onnx-operator", where, what, mend, fatal=True)
+    size = sum(parameter.numel() for parameter in subject.program.parameters()) * (subject.weight_bits or 32) // 8
+    if size >= LARGEST:
+        yield Finding(
+            "onnx-size", where, f"{size >> 20} MiB of weights, and a file holds 2 GiB", "use fewer bits", fatal=True
+        )
+    if subject.options.image_input:
+        mend = "prepare images as the file's vitc.preprocessing says"
+        yield Finding("onnx-image-input", where, "ONNX has no image type: the file takes tensors", mend, fatal=False)
+    if subject.weight_bits is not None:
+        yield from _fallbacks(subject.program)
+
+
+def _fallbacks(program: GraphModule) -> Iterator[Finding]:
+    """Grouped convolutions have an integer kernel between quantized tensors only."""
+    sites = find_sites(program)
+    grouped = [site for site in sites if site.target is torch.ops.aten.conv2d.default and arguments(site)[6] != 1]
+    floats = [site for site in grouped if not all(_leads_to(user, sites) for user in site.users)]
+    if floats:
+        what = f"{len(floats)} grouped convolution(s), of which this is the first, run on floats in onnxruntime"
+        mend = "accept it with --allow-fallback, or choose another target"
+        where = str(arguments(floats[0])[1].target).removesuffix(".weight")
+        yield Finding("onnx-integer-convolution", where, what, mend, fatal=False)
+
+
+def _leads_to(node: Node, sites: Collection[Node]) -> bool:
+    """Whether a node is one of the sites, or a ReLU that only they read."""
+    relu = node.target in (torch.ops.aten.relu.default, torch.ops.aten.relu_.default)
+    return node in sites or (relu and all(user in sites for user in node.users))
 
 
 def translate(backbone: Backbone, options: Options = DEFAULTS) -> ir.Model:
-    """The backbone's program as an ONNX model."""
+    """The backbone's program as an ONNX model, the caller's own to change."""
+    return _translated(backbone, options.batch).clone()
+
+
+@lru_cache(maxsize=1)  # four targets begin with the same one, and so does preflight
+def _translated(backbone: Backbone, batch: int | None) -> ir.Model:
     size = backbone.preprocessing.input_size
-    program = export_program(backbone.module, size, options.batch)
+    program = export_program(backbone.module, size, batch)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exported = torch.onnx.export(
                 program,
-                (torch.zeros(options.batch or EXAMPLE_BATCH, *size),),
+                (torch.zeros(batch or EXAMPLE_BATCH, *size),),
                 dynamo=True,
                 custom_translation_table=translations(program),
                 opset_version=OPSET,

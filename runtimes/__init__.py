@@ -8,7 +8,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from . import ort
+from . import coreml, mil, mil_audit, ort, ov, trt
 from .audit import Kernel
 
 
@@ -54,5 +54,27 @@ class Runtime:
 
 RUNTIMES = {
     runtime.name: runtime
-    for runtime in (Runtime(ort.NAME, ort.OrtSession, ort.executed, ort.promised, ort.serve, ort.missing, ort.values),)
+    for runtime in (
+        Runtime(ort.NAME, ort.OrtSession, ort.executed, ort.promised, ort.serve, ort.missing, ort.values),
+        Runtime(ov.NAME, ov.OvSession, ov.executed, ov.promised, ov.serve, ov.missing, ov.values),
+        Runtime(trt.NAME, trt.TrtSession, trt.executed, trt.promised, trt.serve, trt.missing),
+        # onnxruntime reads the same file: its answers stand in for TensorRT's, its kernels and its times do not.
+        Runtime(
+            "tensorrt-reference", ort.OrtSession, None, ort.promised, ort.serve, ort.missing, ort.values, timed=False
+        ),
+        # The Neural Engine does not tell what it runs; the program does.
+        Runtime(
+            coreml.NAME, coreml.CoreMLSession, mil_audit.executed, mil_audit.promised, coreml.serve, coreml.missing
+        ),
+        Runtime(
+            mil.NAME,
+            mil.MilSession,
+            mil_audit.executed,
+            mil_audit.promised,
+            mil.serve,
+            mil.missing,
+            mil.values,
+            timed=False,
+        ),
+    )
 }

@@ -130,17 +130,27 @@ def values(path: Path, images: NDArray[np.float32], names: Collection[str]) -> d
 
 
 def promised(path: Path) -> dict[str, str]:
-    """Node -> layer, for the nodes of an ONNX file that read dequantized codes: what should run in integers."""
+    """Node -> layer, for the nodes of an ONNX file that multiply by stored codes: what should run in integers."""
     import onnx_ir
 
     graph = onnx_ir.load(path).graph
-    layers = {
-        value: _layer(str(node.inputs[0].name))
-        for node in graph
-        if node.op_type == "DequantizeLinear" and node.inputs[0] is not None and node.inputs[0].is_initializer()
-        for value in node.outputs
-    }
-    return {str(node.name): layers[value] for node in graph for value in node.inputs if value in layers}
+    fixed = set(graph.initializers.values())
+    codes: dict[onnx_ir.Value, str] = {}
+    for node in graph:
+        if all(value is None or value in fixed for value in node.inputs):  # packed codes are unpacked by such nodes
+            fixed.update(node.outputs)
+            if node.op_type == "DequantizeLinear" and node.inputs[0] is not None:
+                codes[node.outputs[0]] = str(node.inputs[0].name)
+    read = {str(node.name): codes[value] for node in graph for value in node.inputs if value in codes}
+    for node in graph:
+        weight = node.inputs[1] if node.op_type in _READ_CODES else None
+        if weight in fixed and weight is not None:
+            read[str(node.name)] = str(weight.name)
+    return {node: _layer(name) for node, name in read.items()}
+
+
+_READ_CODES = ("MatMulIntegerToFloat", "ConvInteger")
+"""Operators whose second input is codes as they are."""
 
 
 def _node(kernel: str) -> str:
@@ -149,7 +159,8 @@ def _node(kernel: str) -> str:
 
 
 def _layer(codes: str) -> str:
-    """The layer that an initializer of codes belongs to."""
+    """The layer that codes belong to; a slash stands before the number of a part of them."""
+    codes = codes.partition("/")[0]
     for suffix in ("_codes", "_flat", ".weight"):
         codes = codes.removesuffix(suffix)
     return codes

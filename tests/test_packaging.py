@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 DATA = ("py.typed", "models/demo.safetensors")
-PACKAGE_OF = {"PIL": "pillow"}
+PACKAGE_OF = {"PIL": "pillow", "google": "protobuf"}
 """Where a library's package has another name than its module."""
 
 

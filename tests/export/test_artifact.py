@@ -42,3 +42,13 @@ def test_a_changed_byte_or_name_changes_the_hash(folder: Path) -> None:
     (folder / "weights" / "a.bin").rename(folder / "weights" / "b.bin")
     hashes.append(artifact("int8", "coreml", folder).sha256)
     assert len(set(hashes)) == 3
+
+
+def test_an_xml_has_its_weights_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "model.xml"
+    path.write_bytes(b"graph")
+    path.with_suffix(".bin").write_bytes(b"1234")
+    first = artifact("int8", "openvino", path)
+    assert first.bytes == 9
+    path.with_suffix(".bin").write_bytes(b"4321")
+    assert artifact("int8", "openvino", path).sha256 != first.sha256
