@@ -36,6 +36,8 @@ class Quantize:
     weight_bits: int = 8
     activation_bits: int = 8
     scheme: str = "asymmetric"
+    grouped: bool = False
+    """Grouped and depthwise convolutions too. CPU engines run them slower in integers, or in float after all."""
 
     def __post_init__(self) -> None:
         """Refuse what no integer code can hold."""
@@ -64,7 +66,7 @@ class Quantize:
         self.check(backbone)
         program = trace(backbone.module, backbone.preprocessing.input_size)
         patchify(program)
-        sites = find_sites(program)
+        sites = [site for site in find_sites(program) if self.grouped or not is_grouped(site)]
         ranges = calibrate(program, {_node(site.args[0]) for site in sites}, batches)
         self._quantize_inputs(program, sites, ranges)
         for site in sites:
@@ -148,6 +150,11 @@ def find_sites(program: GraphModule) -> list[Node]:
         for node in program.graph.nodes
         if node.op == "call_function" and node.target in OPERATORS and _node(node.args[1]).op == "get_attr"
     ]
+
+
+def is_grouped(site: Node) -> bool:
+    """Whether a site is a convolution whose outputs see only some of its inputs."""
+    return site.target is torch.ops.aten.conv2d.default and bool(arguments(site)[6] != 1)
 
 
 def _node(argument: object) -> Node:

@@ -26,6 +26,16 @@ def test_files_are_measured_against_the_first(demo_run: Path) -> None:
     assert record.model.name == "demo"
 
 
+def test_engines_are_chosen_by_the_files_name(demo_run: Path, tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    file = tmp_path / "model.xml"
+    openvino.save_model(openvino.convert_model(demo_run / "fp32/onnx/model.onnx"), file, compress_to_fp16=False)
+    record = profile([file, demo_run / "fp32/onnx/model.onnx"], Bench(threads=1))
+    assert [one.runtime for one in record.measurements] == ["openvino", "onnxruntime"]
+    assert all(one.latency_ms for one in record.measurements)
+    assert record.artifacts[0].bytes == file.stat().st_size + file.with_suffix(".bin").stat().st_size
+
+
 def test_what_cannot_be_profiled_is_one_line(tmp_path: Path, demo_run: Path) -> None:
     file = shutil.copy(demo_run / "onnx/model.onnx", tmp_path / "model.onnx")
     (tmp_path / "notes.txt").write_text("no model", encoding="utf-8")

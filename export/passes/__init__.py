@@ -8,7 +8,6 @@ from onnx_ir.passes import common
 
 from .constant_shapes import ConstantShapes
 from .convolution_product import ConvolutionProduct
-from .early_quantize import EarlyQuantize
 from .integer_linear import IntegerLinear
 from .known_shapes import KnownShapes
 from .merge_views import MergeViews
@@ -25,7 +24,6 @@ STANDARD: tuple[ir.passes.InPlacePass, ...] = (
     KnownShapes(),
     WantedTokens(),
     TokensFirst(),
-    EarlyQuantize(),
 )
 """Standard operators in, standard operators out."""
 

@@ -2,7 +2,8 @@
 
 Rule: `MatMul(DequantizeLinear(codes of x), DequantizeLinear(codes of weights)) + bias` is
 `com.microsoft.MatMulIntegerToFloat`; a bias of one row goes inside.
-onnxruntime makes the same operator of the standard form, but adds the bias by a node of its own.
+onnxruntime makes the same operator of the standard form, but adds the bias by a node of its own: int8 DeiT-Tiny takes
+4 % less time without.
 """
 
 import onnx_ir as ir

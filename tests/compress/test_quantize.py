@@ -120,7 +120,7 @@ def test_linears_that_read_one_tensor_share_one_quantize() -> None:
 def test_convolutions_keep_their_geometry(batches: list[Tensor]) -> None:
     torch.manual_seed(0)
     backbone = wrapped(convolutional())
-    made = Quantize().apply(backbone, batches)
+    made = Quantize(grouped=True).apply(backbone, batches)
     depthwise, strided = calls(made, CONV)
     assert depthwise.args[3:] == (None, [1, 1], [1, 1], [1, 1], 8, 8)
     assert strided.args[4:] == ([2, 2], [1, 1], [1, 1], 1, 8)
@@ -151,6 +151,13 @@ def test_bits_bound_the_codes(backbone: Backbone, batches: list[Tensor]) -> None
         owner, _, leaf = str(site.args[1].target).rpartition(".")  # type: ignore[union-attr]
         assert 7 <= int(getattr(made.module.get_submodule(owner), leaf).abs().max()) <= most
     assert {node.args[3] for node in calls(made, vitc.quantize.default)} == {6}
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_grouped_convolutions_stay_float_unless_asked_for(batches: list[Tensor], *, grouped: bool) -> None:
+    made = Quantize(grouped=grouped).apply(wrapped(convolutional()), batches)
+    assert len(calls(made, CONV)) == 1 + grouped
+    assert len(calls(made, torch.ops.aten.conv2d.default)) == 1 - grouped
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def images() -> Tensor:
 
 @pytest.fixture(scope="module")
 def quantized(backbone: Backbone, images: Tensor) -> Backbone:
-    return Quantize().apply(backbone, [images])
+    return Quantize(grouped=True).apply(backbone, [images])
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +240,7 @@ def test_integer_convolutions_add_up_as_the_simulation(tmp_path: Path) -> None:
         first.weight.fill_(1.0)
     layers = (first, nn.ReLU(), second, nn.ReLU(), nn.Flatten(), nn.Linear(8 * 32 * 32, 4))
     images = torch.ones(2, *SIZE)
-    made = Quantize().apply(wrapped(nn.Sequential(*layers)), [images])
+    made = Quantize(grouped=True).apply(wrapped(nn.Sequential(*layers)), [images])
     path = to_onnx.write(made, tmp_path).path
     wanted = in_torch(made, images)
     assert (answers(path, images) - wanted).abs().max() < 1e-2 * wanted.abs().max()
@@ -273,13 +273,3 @@ def test_preflight_knows_how_much_a_file_holds(weight_bits: int | None, wanted: 
     subject = preflight.subject(wrapped(tiny_vit()), weight_bits, DEFAULTS, torch.zeros(1, *SIZE))
     subject.program.register_parameter("large", nn.Parameter(torch.empty(2**29, device="meta")))
     assert {finding.rule: finding.fatal for finding in to_onnx.check(subject)} == wanted
-
-
-def test_preflight_foresees_which_convolutions_fall_back() -> None:
-    def layers(*between: nn.Module) -> Backbone:
-        last = nn.Conv2d(8, 4, 3), nn.Flatten(), nn.Linear(4 * 28 * 28, 5)
-        return wrapped(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, groups=8), *between, *last))
-
-    assert rules(layers(nn.GELU())) == {"onnx-integer-convolution": False}
-    assert rules(layers(nn.ReLU())) == {}, "integers on both sides"
-    assert rules(layers(nn.GELU()), weight_bits=None) == {}

@@ -25,7 +25,7 @@ LAYERS = {"patch_embed.proj", "head"} | {f"blocks.{i}.{layer}" for i in range(2)
 
 def quantized(module: nn.Module) -> Backbone:
     backbone = Backbone("tiny", module.eval(), Preprocessing(SIZE), 7, ("cat",), "abc")
-    return Quantize().apply(backbone, [torch.from_numpy(IMAGES)])
+    return Quantize(grouped=True).apply(backbone, [torch.from_numpy(IMAGES)])
 
 
 @pytest.fixture(scope="module")

@@ -142,7 +142,7 @@ def test_every_convolution_runs_in_integers_or_is_named(folder: Path) -> None:
     layers = (nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1, groups=16), nn.ReLU())
     head = (nn.Conv2d(16, 32, 1), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5))
     made = Backbone("conv", nn.Sequential(*layers, *head).eval(), Preprocessing(SIZE), 5, (), "abc")
-    quantized = Quantize().apply(made, [torch.from_numpy(IMAGES)])
+    quantized = Quantize(grouped=True).apply(made, [torch.from_numpy(IMAGES)])
     path = to_openvino.write(quantized, folder / "conv").path
     kernels, promised = ov.executed(path, IMAGES[:1]), ov.promised(path)
     assert set(promised.values()) == {"0", "2", "4", "8"}
