@@ -10,13 +10,13 @@ There is no 1-bit form. Beside the file lie build.py and build.json; where there
 """
 
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import onnx_ir as ir
 import torch
 from onnx_ir.passes import common
+from torch import nn
 from torch.fx import GraphModule
 
 from .. import atomic
@@ -61,29 +61,20 @@ def build(folder: Path) -> str:
 
 def typed(backbone: Backbone, options: Options = DEFAULTS) -> ir.Model:
     """The backbone as a strongly typed model."""
-    plain, bits = whole_bytes(backbone)
-    model = common.ShapeInferencePass()(to_onnx.translate(plain, options)).model
+    bits = widths(backbone.module)
+    model = common.ShapeInferencePass()(to_onnx.translate(backbone, options)).model
     four = pack_weights(model, bits) if any(width <= WIDEST for width in bits.values()) else []
     to_half(model)
     _settle_opset(model, newest=21 if four else 20)
     return model
 
 
-def whole_bytes(backbone: Backbone) -> tuple[Backbone, dict[str, int]]:
-    """The backbone with every code declared a byte wide, so that none is packed in ways that TensorRT cannot read.
-
-    And how wide the codes of each buffer are.
-    """
-    if not isinstance(backbone.module, GraphModule):
-        return backbone, {}
-    program = GraphModule(backbone.module, deepcopy(backbone.module.graph))
-    bits = {}
-    for node in program.graph.nodes:
-        if node.target in {torch.ops.vitc.linear.default, torch.ops.vitc.conv2d.default}:
-            bits[str(node.args[1].target)] = node.args[-1]
-            node.args = (*node.args[:-1], 8)
-    program.recompile()
-    return replace(backbone, module=program), bits
+def widths(module: nn.Module) -> dict[str, int]:
+    """How many bits the codes of each buffer have."""
+    if not isinstance(module, GraphModule):
+        return {}
+    operators = torch.ops.vitc.linear.default, torch.ops.vitc.conv2d.default
+    return {str(node.args[1].target): node.args[-1] for node in module.graph.nodes if node.target in operators}
 
 
 def _settle_opset(model: ir.Model, newest: int) -> None:

@@ -292,9 +292,10 @@ def test_what_onnx_lacks_is_found(images: Tensor) -> None:
     assert "aten.kthvalue" in finding.what
 
 
-def test_the_backbone_is_left_as_it_was(backbones: dict[str, Backbone], images: Tensor) -> None:
-    """Declaring codes a byte wide is for the copy that is translated."""
-    plain, bits = to_tensorrt.whole_bytes(backbones["int4"])
-    assert sorted(set(bits.values())) == [4, 8]
-    assert to_tensorrt.whole_bytes(backbones["int4"])[1] == bits
-    torch.testing.assert_close(in_torch(plain.module, images), in_torch(backbones["int4"].module, images))
+def test_widths_are_those_of_every_buffer_of_codes(backbones: dict[str, Backbone]) -> None:
+    module = backbones["int4"].module
+    codes = {name for name, _ in module.named_buffers() if name.endswith("_codes")}
+    bits = to_tensorrt.widths(module)
+    assert set(bits) == codes
+    assert set(bits.values()) == {4, 8}
+    assert to_tensorrt.widths(backbones["fp32"].module) == {}
