@@ -9,6 +9,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterator
+from copy import copy
 from functools import lru_cache
 from pathlib import Path
 
@@ -73,7 +74,11 @@ def check(subject: Subject) -> Iterator[Finding]:
 
 def translate(backbone: Backbone, options: Options = DEFAULTS, opset: int = OPSET) -> ir.Model:
     """The backbone's program as an ONNX model, the caller's own to change."""
-    return _translated(backbone, options.batch, opset).clone()
+    model = _translated(backbone, options.batch, opset).clone()
+    outputs = (value for node in model.graph.all_nodes() for value in node.outputs)
+    for value in (*model.graph.inputs, *model.graph.initializers.values(), *outputs):
+        value.type = copy(value.type)  # a clone shares them, and setting a value's dtype changes its type in place
+    return model
 
 
 @lru_cache(maxsize=1)  # four targets begin with the same one, and so does preflight

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir
 import pytest
 import torch
 from torch import Tensor, nn
@@ -273,3 +274,12 @@ def test_preflight_knows_how_much_a_file_holds(weight_bits: int | None, wanted: 
     subject = preflight.subject(wrapped(tiny_vit()), weight_bits, DEFAULTS, torch.zeros(1, *SIZE))
     subject.program.register_parameter("large", nn.Parameter(torch.empty(2**29, device="meta")))
     assert {finding.rule: finding.fatal for finding in to_onnx.check(subject)} == wanted
+
+
+def test_what_one_target_does_to_its_model_no_other_sees(backbone: Backbone) -> None:
+    first, second = to_onnx.translate(backbone), to_onnx.translate(backbone)
+    for node in first.graph:
+        for value in node.outputs:
+            value.dtype, value.shape, value.name = onnx_ir.DataType.FLOAT16, None, f"{value.name}_other"
+    assert onnx_ir.to_proto(second) == onnx_ir.to_proto(to_onnx.translate(backbone))
+    assert onnx_ir.DataType.FLOAT16 not in {value.dtype for node in second.graph for value in node.outputs}
