@@ -23,9 +23,12 @@ def _best(asked: Measurement, measurements: Iterable[Measurement], p50: Mapping[
         key=lambda one: p50[one.artifact],
     )
     gain = p50[asked.artifact] / p50[fastest.artifact]
+    scored = asked.top1 is not None and fastest.top1 is not None
     if gain < FASTER:
-        return Choice(target, asked.artifact, f"no other that is as right is {FASTER} times as fast")
-    return Choice(target, fastest.artifact, f"{gain:.2f} times as fast as {asked.artifact}, and as right")
+        as_right = " that is as right" if scored else ""
+        return Choice(target, asked.artifact, f"no other{as_right} is {FASTER} times as fast")
+    as_right = ", and as right" if scored else "; accuracy was not measured"
+    return Choice(target, fastest.artifact, f"{gain:.2f} times as fast as {asked.artifact}{as_right}")
 
 
 def _can_replace(one: Measurement, asked: Measurement) -> bool:
