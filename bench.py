@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from .progress import Progress
 from .reports.record import Energy, Latency, Measurement, Speedup
 from .runtimes import RUNTIMES, Session, latency, memory
+from .runtimes.batching import shape
+from .runtimes.serving import serve
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Bench:
         peaks = {}
         with progress.step("memory", len(subjects)) as advance:
             for subject in subjects:
-                peak = memory.measure(RUNTIMES[subject.runtime].serve, [str(subject.path), self.threads, self.batch])
+                peak = memory.measure(serve, [subject.runtime, str(subject.path), self.threads, self.batch])
                 peaks[subject.name] = peak.mb
                 if peak.mb is None:
                     progress.note(f"memory of {subject.artifact} on {subject.runtime} not measured: {peak.why}")
@@ -78,8 +80,7 @@ class Bench:
 
     def _images(self, session: Session) -> NDArray[np.float32]:
         """Noise of the input's shape; how fast a dense network runs does not depend on what it sees."""
-        shape = (session.input_shape[0] or self.batch, *(size or 1 for size in session.input_shape[1:]))
-        return np.random.default_rng(self.seed).standard_normal(shape, dtype=np.float32)
+        return np.random.default_rng(self.seed).standard_normal(shape(session, self.batch), dtype=np.float32)
 
     def _speedup(self, subject: Subject, samples: Mapping[str, latency.Samples]) -> dict[str, Any] | None:
         baseline = f"{subject.baseline} {subject.runtime}"

@@ -42,8 +42,6 @@ class Runtime:
     executed: Callable[[Path, NDArray[np.float32]], Sequence[Kernel]] | None
     """The kernels that an artifact runs as; None where the engine cannot tell."""
     promised: Callable[[Path], Mapping[str, str]]
-    serve: Callable[[str, int | None, int], None]
-    """Loads and runs an artifact, in a process whose memory is measured."""
     missing: Callable[[], str | None]
     """Why it cannot run on this machine, and the mend, in one line; None where it can."""
     values: Callable[[Path, NDArray[np.float32], Collection[str]], Mapping[str, NDArray[np.float32]]] | None = None
@@ -55,23 +53,18 @@ class Runtime:
 RUNTIMES = {
     runtime.name: runtime
     for runtime in (
-        Runtime(ort.NAME, ort.OrtSession, ort.executed, ort.promised, ort.serve, ort.missing, ort.values),
-        Runtime(ov.NAME, ov.OvSession, ov.executed, ov.promised, ov.serve, ov.missing, ov.values),
-        Runtime(trt.NAME, trt.TrtSession, trt.executed, trt.promised, trt.serve, trt.missing),
+        Runtime(ort.NAME, ort.OrtSession, ort.executed, ort.promised, ort.missing, ort.values),
+        Runtime(ov.NAME, ov.OvSession, ov.executed, ov.promised, ov.missing, ov.values),
+        Runtime(trt.NAME, trt.TrtSession, trt.executed, trt.promised, trt.missing),
         # onnxruntime reads the same file: its answers stand in for TensorRT's, its kernels and its times do not.
-        Runtime(
-            "tensorrt-reference", ort.OrtSession, None, ort.promised, ort.serve, ort.missing, ort.values, timed=False
-        ),
+        Runtime("tensorrt-reference", ort.OrtSession, None, ort.promised, ort.missing, ort.values, timed=False),
         # The Neural Engine does not tell what it runs; the program does.
-        Runtime(
-            coreml.NAME, coreml.CoreMLSession, mil_audit.executed, mil_audit.promised, coreml.serve, coreml.missing
-        ),
+        Runtime(coreml.NAME, coreml.CoreMLSession, mil_audit.executed, mil_audit.promised, coreml.missing),
         Runtime(
             mil.NAME,
             mil.MilSession,
             mil_audit.executed,
             mil_audit.promised,
-            mil.serve,
             mil.missing,
             mil.values,
             timed=False,

@@ -9,6 +9,12 @@ if TYPE_CHECKING:
     from . import Session
 
 
+def shape(session: "Session", batch: int) -> tuple[int, ...]:
+    """That of a batch which the session takes: of `batch` images where its artifact leaves that free."""
+    fixed, *sizes = session.input_shape
+    return (fixed or batch, *(size or 1 for size in sizes))
+
+
 def answers(session: "Session", images: NDArray[np.float32]) -> NDArray[np.float32]:
     """The logits of all images; the last batch of a fixed size is filled up with blanks, whose answers are dropped."""
     size = session.input_shape[0]

@@ -64,12 +64,3 @@ class CoreMLSession:
 
         pixels = self._package.pixels(images)[0].astype(np.uint8)
         return Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
-
-
-def serve(path: str, threads: int | None, batch: int) -> None:
-    """Load a package and run it a few times: what a process does whose memory is measured."""
-    with CoreMLSession(Path(path), threads) as session:
-        fixed, *sizes = session.input_shape
-        images = np.zeros((fixed or batch, *(size or 1 for size in sizes)), dtype=np.float32)
-        for _ in range(5):
-            session.run(images)

@@ -92,12 +92,3 @@ def values(path: Path, images: NDArray[np.float32], names: Collection[str]) -> d
             return {}
         seen = {name.removesuffix(_HALF): value for name, value in session.values(images).items()}
     return {name: seen[name] for name in names if name in seen}
-
-
-def serve(path: str, threads: int | None, batch: int) -> None:
-    """Load a package and run it a few times."""
-    with MilSession(Path(path), threads) as session:
-        fixed, *sizes = session.input_shape
-        images = np.zeros((fixed or batch, *(size or 1 for size in sizes)), dtype=np.float32)
-        for _ in range(5):
-            session.run(images)

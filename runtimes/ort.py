@@ -166,14 +166,5 @@ def _layer(codes: str) -> str:
     return codes
 
 
-def serve(path: str, threads: int | None, batch: int) -> None:
-    """Load an artifact and run it a few times: what a process does whose memory is measured."""
-    with OrtSession(Path(path), threads) as session:
-        fixed, *sizes = session.input_shape
-        images = np.zeros((fixed or batch, *(size or 1 for size in sizes)), dtype=np.float32)
-        for _ in range(5):
-            session.run(images)
-
-
 def _tensors(noted: list[dict[str, list[int]]]) -> tuple[tuple[str, tuple[int, ...]], ...]:
     return tuple((kind, tuple(shape)) for entry in noted for kind, shape in entry.items())

@@ -133,15 +133,6 @@ def values(path: Path, images: NDArray[np.float32], names: Collection[str]) -> d
         return dict(zip(found, session.run_all(images)[1:], strict=True))
 
 
-def serve(path: str, threads: int | None, batch: int) -> None:
-    """Load an artifact and run it a few times: what a process does whose memory is measured."""
-    with OvSession(Path(path), threads) as session:
-        fixed, *sizes = session.input_shape
-        images = np.zeros((fixed or batch, *(size or 1 for size in sizes)), dtype=np.float32)
-        for _ in range(5):
-            session.run(images)
-
-
 def _read(core: Any, path: Path) -> Any:
     for file in (path, path.with_suffix(".bin")):
         if not file.is_file():

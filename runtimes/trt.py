@@ -130,11 +130,3 @@ def executed(path: Path, images: NDArray[np.float32]) -> list[Kernel]:
 def promised(path: Path) -> dict[str, str]:
     """Node -> layer, for the products that should run in 8-bit integers."""
     return {name: found["layer"] for name, found in plan_of(path)["products"].items() if found["promised"] == "int8"}
-
-
-def serve(path: str, threads: int | None, batch: int) -> None:
-    """Load an artifact and run it a few times: what a process does whose memory is measured."""
-    with TrtSession(Path(path), threads) as session:
-        images = np.zeros((batch, *(size or 1 for size in session.input_shape[1:])), dtype=np.float32)
-        for _ in range(5):
-            session.run(images)

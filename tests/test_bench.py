@@ -45,7 +45,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(Engine, "opened", [], raising=False)
     monkeypatch.setattr(Engine, "given", [], raising=False)
     for name in ("one", "two"):
-        runtime = Runtime(name, Engine, lambda *_: [], lambda _: {}, lambda *_: None, lambda: None)
+        runtime = Runtime(name, Engine, lambda *_: [], lambda _: {}, lambda: None)
         monkeypatch.setitem(RUNTIMES, name, runtime)
     monkeypatch.setattr(latency, "TURN_NS", 10_000)
     monkeypatch.setattr(memory, "measure", lambda *_: memory.Peak(50.0))

@@ -293,9 +293,8 @@ def test_what_onnx_lacks_is_found(images: Tensor) -> None:
 
 
 def test_widths_are_those_of_every_buffer_of_codes(backbones: dict[str, Backbone]) -> None:
-    module = backbones["int4"].module
-    codes = {name for name, _ in module.named_buffers() if name.endswith("_codes")}
-    bits = to_tensorrt.widths(module)
-    assert set(bits) == codes
+    buffers = dict(backbones["int4"].module.named_buffers())
+    bits = to_tensorrt.widths(backbones["int4"].module)
+    assert set(bits) == {name for name in buffers if name.endswith("_codes")}
     assert set(bits.values()) == {4, 8}
     assert to_tensorrt.widths(backbones["fp32"].module) == {}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vitc.runtimes.batching import answers
+from vitc.runtimes.batching import answers, shape
 
 
 class Fixed:
@@ -36,3 +36,8 @@ def test_every_image_is_answered_in_order(batch: int | None, images: int, runs: 
     session = Fixed(batch)
     np.testing.assert_array_equal(answers(session, given), given[:, :, 0, 0])
     assert session.runs == runs
+
+
+@pytest.mark.parametrize(("fixed", "wanted"), [(None, 7), (2, 2)])
+def test_a_batch_is_as_large_as_asked_for_where_that_is_free(fixed: int | None, wanted: int) -> None:
+    assert shape(Fixed(fixed), 7) == (wanted, 1, 2, 2)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vitc.errors import NotAvailable, UserError, VerificationFailed
+from vitc.errors import NotAvailable, VerificationFailed
 from vitc.runtimes import coreml, mil
 
 coremltools = pytest.importorskip("coremltools")
@@ -90,10 +90,3 @@ def test_what_core_ml_complains_of_is_told_in_one_line(mac: None, mil_package: S
     with coreml.CoreMLSession(path) as session, pytest.raises(VerificationFailed, match=told_by) as told:
         session.run(np.full((1, 6), -101, dtype=np.float32))
     assert "\n" not in str(told.value)
-
-
-def test_serving_runs_the_package(mac: None, mil_package: Save, tmp_path: Path) -> None:
-    coreml.serve(str(mil_package(lambda x: mb.relu(x=x, name="logits"), (1, 6))), None, 3)
-    assert Engine.fed.shape == (1, 6)
-    with pytest.raises(UserError):
-        coreml.serve(str(tmp_path / "missing.mlpackage"), None, 1)

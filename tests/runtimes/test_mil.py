@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from vitc.compress.quantize import Quantize
-from vitc.errors import UserError
 from vitc.export import drift, to_coreml
 from vitc.export.options import Options
 from vitc.models import load
@@ -141,12 +140,6 @@ def test_the_number_of_threads_holds_while_it_runs(
     monkeypatch.setattr(session._plan, "run", watched)
     session.run(np.ones((1, 4), dtype=np.float32))
     assert (seen, torch.get_num_threads()) == ([1], 2)
-
-
-def test_serving_runs_the_package(plain: Path, tmp_path: Path) -> None:
-    mil.serve(str(plain), 1, 2)
-    with pytest.raises(UserError):
-        mil.serve(str(tmp_path / "missing.mlpackage"), 1, 2)
 
 
 def test_it_runs_wherever_coremltools_is() -> None:

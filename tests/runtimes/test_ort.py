@@ -120,12 +120,6 @@ def test_profiles_leave_no_files(vit: Path, tmp_path: Path, monkeypatch: pytest.
     assert list(tmp_path.iterdir()) == []
 
 
-def test_serving_runs_the_artifact(vit: Path) -> None:
-    ort.serve(str(vit), 1, 2)
-    with pytest.raises(UserError):
-        ort.serve(str(vit.with_name("missing.onnx")), 1, 2)
-
-
 def test_a_missing_file_is_the_users_to_mend(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         ort.OrtSession(tmp_path / "model.onnx")

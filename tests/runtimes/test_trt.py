@@ -227,11 +227,6 @@ def test_what_was_promised_is_in_the_plan(path: Path) -> None:
     assert trt.promised(path) == {"node_MatMul_1": "head"}
 
 
-def test_serving_loads_runs_and_gives_back(installed: list[Cuda], path: Path) -> None:
-    trt.serve(str(path), 1, 2)
-    assert not installed
-
-
 def test_serving_needs_neither_torch_nor_onnx() -> None:
     code = "import sys, vitc.runtimes.trt; print(sorted({'torch', 'onnx', 'onnx_ir'} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
