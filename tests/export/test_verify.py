@@ -1,9 +1,14 @@
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import nn
+from torch.fx import GraphModule
 
+from vitc.compress.quantize import Quantize
 from vitc.errors import VerificationFailed
-from vitc.export.verify import FLOAT_TOLERANCE, LEAST_AGREEMENT, LEAST_COSINE, NOISE, compare, complaint, shaken
+from vitc.export.verify import FLOAT_TOLERANCE, LEAST_AGREEMENT, LEAST_COSINE, compare, complaint, shaken
+from vitc.models.backbone import Backbone, Preprocessing
 
 Logits = NDArray[np.float32]
 
@@ -69,18 +74,26 @@ def test_floats_of_16_bits_are_judged_by_direction(logits: Logits) -> None:
 def test_a_simulation_that_disagrees_with_itself_asks_less_of_the_artifact(logits: Logits) -> None:
     few = compare(logits, with_other_class(logits, 4))
     assert complaint(few, "int4")
-    assert complaint(few, "int4", own=0.95) is None
-    told = complaint(compare(logits, with_other_class(logits, 5)), "int4", own=0.95)
+    assert complaint(few, "int4", own=0.97) is None
+    told = complaint(compare(logits, with_other_class(logits, 5)), "int4", own=0.97)
     assert told
-    assert told.endswith("under noise the simulation agrees with itself on 95.0%")
+    assert told.endswith("under noise the simulation agrees with itself on 97.0%")
 
 
-@pytest.mark.parametrize("exact", [True, False])
-def test_the_noise_is_small_and_always_the_same(exact: bool) -> None:  # noqa: FBT001  (a parameter of the test)
-    images = np.random.default_rng(0).standard_normal((2, 3, 4, 4), dtype=np.float32)
-    noisy = shaken(images, exact_floats=exact)
-    np.testing.assert_array_equal(noisy, shaken(images, exact_floats=exact))
-    assert 0 < np.abs(noisy - images).max() < 6 * NOISE[exact] * np.abs(images).max()
+def test_the_noise_reaches_the_logits_and_is_always_the_same() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(48, 64), nn.GELU(), nn.Linear(64, 5)).eval()
+    backbone = Backbone("tiny", module, Preprocessing((3, 4, 4)), 5, (), "abc")
+    program = Quantize().apply(backbone, [torch.randn(8, 3, 4, 4)]).module
+    assert isinstance(program, GraphModule)
+    images = np.random.default_rng(0).standard_normal((16, 3, 4, 4), dtype=np.float32)
+    plain = program(torch.from_numpy(images)).detach().numpy()
+    moved = []
+    for exact in (True, False):
+        noisy = shaken(program, images, exact_floats=exact)
+        np.testing.assert_array_equal(noisy, shaken(program, images, exact_floats=exact))
+        moved.append(np.abs(noisy - plain).max() / np.abs(plain).max())
+    assert 0 < moved[0] < moved[1] < 0.1
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
