@@ -12,7 +12,7 @@ from torch.fx import GraphModule
 from .export import TARGETS, Target, drift
 from .export.artifact import Artifact
 from .export.verify import ParityResult, compare, complaint, shaken
-from .models.backbone import Backbone, Preprocessing
+from .models.backbone import FLOAT, Backbone, Preprocessing
 from .models.decode import Pixels
 from .models.program import trace
 from .reports import record as records
@@ -20,7 +20,7 @@ from .runtimes import RUNTIMES, Runtime, eager
 from .runtimes.audit import AuditResult, audit
 from .runtimes.batching import answers
 from .scoring import BATCH, Score
-from .variants import FLOAT, Variant
+from .variants import Variant
 
 PARITY_IMAGES = 64
 Batches = list[NDArray[np.float32]]

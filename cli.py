@@ -56,6 +56,12 @@ def compress(
     calib: flags.Calib = None,
     calib_images: flags.CalibImages = None,
     ptq: flags.Ptq = None,
+    effort: flags.Effort = None,
+    equalize: flags.Equalize = None,
+    ranges: flags.Ranges = None,
+    rounding: flags.Rounding = None,
+    attention: flags.Attention = None,
+    exclude: flags.Exclude = None,
     export: flags.Export = None,
     runtime: flags.Runtime = None,
     threads: flags.Threads = None,
@@ -158,7 +164,9 @@ def _run(context: typer.Context, defaults: Words = _NO_WORDS, fixed: Words = _NO
 
     given = context.params
     words = {name: given.get(name) for name in recipe.WORDS}
-    lists = {name: tuple(given[name].split(",")) for name in ("export", "runtime") if given[name]}
+    lists = {
+        name: tuple(given[name].split(",")) for name in ("export", "runtime", "equalize", "exclude") if given.get(name)
+    }
     resolved = recipe.resolve(given["recipe"], {**words, **lists, **fixed}, defaults)
     out = given["out"] or _new_folder(resolved)
     if given["dry_run"]:

@@ -1,20 +1,20 @@
 """What a run makes for its targets, kept in its journal: variants of the backbone, and artifacts of each."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .compress.losses import Losses
 from .errors import NotAvailable
 from .export import TARGETS
 from .export.artifact import Artifact
 from .models import saved
-from .models.backbone import Backbone
+from .models.backbone import FLOAT, Backbone
 from .models.decode import Pixels
 from .progress import Advance, Progress
 from .recipe import Recipe
 from .stages import Stages
-from .variants import FLOAT, Variant
+from .variants import Variant
 
 CALIBRATION_BATCH = 8
 """Fixed: sums in another order would give other last bits, and so other artifacts."""
@@ -31,30 +31,41 @@ class Exports:
     stages: Stages
     progress: Progress
 
-    def variants(self, backbone: Backbone, samples: Pixels | None) -> list[tuple[Variant, str]]:
-        """What is exported to which target: the backbone as it came, and what the technique makes of it.
+    def variants(
+        self, backbone: Backbone, samples: Pixels | None
+    ) -> tuple[list[tuple[Variant, str]], list[dict[str, Any]]]:
+        """What is exported to which target, and what rounding costs each layer.
 
-        The latter is read back from the file that it is kept in.
+        That is the backbone as it came, and what the technique makes of it, read back from the file that it is kept in.
         """
         program, technique, targets = self.out / PROGRAM, self.recipe.technique, self.recipe.export
 
-        def save(made: Callable[[], Backbone]) -> dict[str, Any]:
-            saved.save(made(), program)
-            return {}
-
         if technique is None or samples is None:
             plain = Variant(backbone, self.out)
-            self.stages.do("save", {"backbone": plain.key}, [program], lambda _: save(lambda: backbone))
-            return [(plain.under(TARGETS[target].scheme), target) for target in targets]
+
+            def save(_: Advance) -> dict[str, Any]:
+                saved.save(backbone, program)
+                return {}
+
+            self.stages.do("save", {"backbone": plain.key}, [program], save)
+            return [(plain.under(TARGETS[target].scheme), target) for target in targets], []
         untouched = Variant(backbone, self.out / FLOAT)
         inputs = {"backbone": untouched.key, "technique": repr(technique), "images": samples.digest()}
         batches = samples.batches(CALIBRATION_BATCH)
-        self.stages.do("quantize", inputs, [program], lambda _: save(lambda: technique.apply(backbone, batches)))
+
+        def quantize(_: Advance) -> dict[str, Any]:
+            losses = Losses()
+            saved.save(technique.apply(backbone, batches, losses), program)
+            return {"layers": losses.to_json(), "notes": losses.notes}
+
+        found = self.stages.do("quantize", inputs, [program], quantize)
+        for note in found["notes"]:
+            self.progress.note(note)
         compressed = Variant(saved.load(program), self.out)
         return [
             *((untouched, target) for target in targets),
             *((compressed.under(TARGETS[target].scheme), target) for target in targets),
-        ]
+        ], found["layers"]
 
     def exported(self, variant: Variant, target: str) -> Artifact:
         """The variant as a target's artifact."""

@@ -24,7 +24,39 @@ Calib = Annotated[
 CalibImages = Annotated[int | None, typer.Option(metavar="N", help="At most so many calibration images (default: 128)")]
 Ptq = Annotated[
     str | None,
-    typer.Option(metavar="SPEC", help="Weights of int8, int4 or binary with int8 activations, or off (default: int8)"),
+    typer.Option(
+        metavar="SPEC",
+        help="Bits of weights and activations: int8, int4 (= w4a8), w6a6, w4a4, w3a3, binary, or off (default: int8)",
+    ),
+]
+Effort = Annotated[
+    str | None,
+    typer.Option(metavar="LEVEL", help="How long to look for better codes: fast, normal or high (default: normal)"),
+]
+Equalize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help="Steps before rounding, of rotate, reparameterize, smooth; or none (default: what suits the bits)",
+    ),
+]
+Ranges = Annotated[
+    str | None,
+    typer.Option(
+        metavar="METHOD",
+        help="Ends of activations by minmax, percentile, mse or entropy (default: what suits the bits)",
+    ),
+]
+Rounding = Annotated[
+    str | None,
+    typer.Option(
+        metavar="METHOD",
+        help="Weights by nearest, bias, ridge, erq, gptq or descent (default: what suits the bits)",
+    ),
+]
+Attention = Annotated[bool | None, typer.Option("--attention", help="Round what the attention products read, too")]
+Exclude = Annotated[
+    str | None, typer.Option(metavar="LIST", help="Layers that stay float: patterns of names, or types, as blocks.0.*")
 ]
 Export = Annotated[
     str | None,

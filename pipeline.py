@@ -25,7 +25,7 @@ from .exports import PROGRAM, RIVALS, Exports
 from .images import choose
 from .journal import FOLDER, Journal, digest
 from .models import data, decode
-from .models.backbone import Preprocessing
+from .models.backbone import FLOAT, Preprocessing
 from .models.cost import cost
 from .models.data import ImageSet
 from .models.decode import Pixels
@@ -37,7 +37,7 @@ from .runtimes import RUNTIMES, eager, machine
 from .runtimes.batching import answers
 from .scoring import Score
 from .stages import Stages
-from .variants import FLOAT, Variant
+from .variants import Variant
 from .versions import PACKAGES, VERSION
 
 RECORD, PREDICTIONS, REPORT = "record.json", "predictions.npz", "report.md"
@@ -114,7 +114,7 @@ class _Run:
         pixels = self.decode("scored", scored, backbone.preprocessing)
         samples = self.decode("calibration", calibration, backbone.preprocessing)
         exports = Exports(recipe, self.out, self.stages, self.progress)
-        variants = exports.variants(backbone, samples)
+        variants, layers = exports.variants(backbone, samples)
         score = Score(pixels, self.out / FOLDER)
         for variant in {variant.simulation: variant for variant, _ in variants}.values():
             self.simulated(variant, score)
@@ -137,6 +137,7 @@ class _Run:
             artifacts=tuple(one.row for one in checked),
             measurements=measurements,
             stages=tuple(self.stages.done),
+            layers=tuple(records.Layer(**layer) for layer in layers),
             choices=choices.choose(measurements, [a.name for v, a in made if v.backbone.precision != FLOAT]),
         )
         drifts = checks.drifts(made, measurements, score)

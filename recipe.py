@@ -11,6 +11,7 @@ from typing import Any
 import tomli_w
 
 from .compress.quantize import Quantize
+from .compress.widths import Override
 from .errors import UserError
 from .export import TARGETS
 from .export.options import Options
@@ -19,12 +20,16 @@ from .runtimes import RUNTIMES
 NONE = "none"
 
 PTQ: dict[str, Quantize | None] = {
-    "int8": Quantize(weight_bits=8),
-    "int4": Quantize(weight_bits=4),
-    "binary": Quantize(weight_bits=1),
+    "int8": Quantize(8, 8),
+    "int4": Quantize(4, 8),
+    "w4a8": Quantize(4, 8),
+    "w6a6": Quantize(6, 6),
+    "w4a4": Quantize(4, 4),
+    "w3a3": Quantize(3, 3),
+    "binary": Quantize(1, 8),
     "off": None,
 }
-"""What `--ptq` may say."""
+"""What `--ptq` may say: bits of weights and of activations."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,20 @@ class Recipe:
     """None: a part of `data` that is never scored."""
     calib_images: int = 128
     ptq: str = "int8"
+    effort: str = "normal"
+    """How long to look for better codes: fast, normal or high."""
+    equalize: tuple[str, ...] = ()
+    """Steps before the rounding. None named: those that suit the bits. The word `none`: no step."""
+    ranges: str | None = None
+    """How the ends of activations are chosen; None: as suits the bits."""
+    rounding: str | None = None
+    """How weights are rounded; None: as suits the bits."""
+    attention: bool = False
+    """Round what the attention products read, too."""
+    exclude: tuple[str, ...] = ()
+    """Layers that stay float: patterns of their names, or types."""
+    layers: Mapping[str, Any] = field(default_factory=dict)
+    """Other bits for some layers, by type or by a pattern of names: `{"blocks.0.*" = {weight_bits = 8}}`."""
     export: tuple[str, ...] = ("onnx",)
     runtime: tuple[str, ...] = ()
     """None named: those that serve what was exported. The word `none`: measure with no engine, verify only."""
@@ -71,15 +90,29 @@ class Recipe:
                 raise UserError(f"{name.replace('_', '-')} is {value}; it must be at least {least}")
         if self.weights and (self.model == "demo" or self.model.endswith(".pt2")):
             raise UserError(f"{self.model} brings its own weights; leave --weights out, or name another model")
-        if self.ptq == "off" and self.calib:
-            raise UserError("--calib goes with quantization; leave it out, or choose --ptq int8")
+        for word in ("calib", "equalize", "ranges", "rounding", "attention", "exclude", "layers"):
+            if self.ptq == "off" and getattr(self, word):
+                raise UserError(f"--{word} goes with quantization; leave it out, or choose --ptq int8")
+        _ = self.technique  # which refuses what it cannot mean
         if self.ptq != "off" and self.data == NONE and not self.calib:
             raise UserError("--data none leaves nothing to calibrate with; name images with --calib, or use --ptq off")
 
     @property
     def technique(self) -> Quantize | None:
-        """The quantization that `ptq` names."""
-        return PTQ[self.ptq]
+        """The quantization that `ptq` names, done as the other words say."""
+        named = PTQ[self.ptq]
+        if named is None:
+            return None
+        return dataclasses.replace(
+            named,
+            effort=self.effort,
+            equalize=() if self.equalize == (NONE,) else self.equalize or None,
+            ranges=self.ranges,
+            rounding=self.rounding,
+            attention=self.attention,
+            exclude=self.exclude,
+            layers=tuple(_override(pattern, given) for pattern, given in self.layers.items()),
+        )
 
     @property
     def options(self) -> Options:
@@ -104,6 +137,17 @@ class Recipe:
         values = dataclasses.asdict(self)
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
         return {key: value for key, value in plain.items() if value is not None and value not in ([], {})}
+
+
+def _override(pattern: str, given: object) -> Override:
+    """One row of the table `layers`."""
+    allowed = [field.name for field in dataclasses.fields(Override) if field.name != "pattern"]
+    if not isinstance(given, Mapping) or not given or not all(_is_int(value) for value in given.values()):
+        raise UserError(f"layers: {pattern!r} is {given!r}; it must be a table of {' and '.join(allowed)}")
+    for word in given:
+        if word not in allowed:
+            raise UserError(f"layers: {pattern!r} does not know {word!r}; allowed: {', '.join(allowed)}")
+    return Override(pattern, **given)
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})

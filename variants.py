@@ -9,8 +9,6 @@ from torch.fx import GraphModule
 from .compress.ops import retarget, scheme_of
 from .models.backbone import Backbone
 
-FLOAT = "fp32"
-
 
 @dataclass(frozen=True)
 class Variant:

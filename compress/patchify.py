@@ -4,14 +4,11 @@ A patch embedding is such a convolution, and so are the downsamplings of hierarc
 integer kernels for matrix products than for convolutions with large strides.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 
-aten = torch.ops.aten
+from .graph import arguments, aten
 
 
 def patchify(program: GraphModule) -> None:
@@ -19,13 +16,6 @@ def patchify(program: GraphModule) -> None:
     for node in list(program.graph.nodes):
         if node.target is aten.conv2d.default and _fits(node):
             _rewrite(program, node)
-
-
-def arguments(node: Node) -> tuple[Any, ...]:
-    """What an operator is called with, in the order of its schema; the defaults where the call says nothing."""
-    assert isinstance(node.target, OpOverload)
-    left_out = node.target._schema.arguments[len(node.args) :]
-    return (*node.args, *(node.kwargs.get(argument.name, argument.default_value) for argument in left_out))
 
 
 def _fits(node: Node) -> bool:

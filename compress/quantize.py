@@ -2,50 +2,81 @@
 
 Linears and convolutions become integer codes times scales, and read their inputs through a calibrated range. The
 residual stream, LayerNorm, softmax, GELU and the attention products stay float: rounding the residual sums of a ViT is
-what destroys it, and no kernel gains from it.
+what destroys it, and no kernel gains from it. What precedes the rounding changes nothing in real numbers; what follows
+it makes up for its errors, layer by layer, or block by block.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
-from torch.fx import GraphModule, Interpreter, Node
+from torch.fx import GraphModule, Node
 
 from ..errors import UserError
-from ..models.backbone import Backbone
-from ..models.data import Batches
+from ..models.backbone import FLOAT, Backbone
+from ..models.data import Batches, first
 from ..models.program import trace
-from . import ops  # noqa: F401  (registers the operators)
-from .patchify import arguments, patchify
-from .ranges import Range
+from .attention import find_products, operands, ranges_of, split
+from .clipping import METHODS
+from .draft import Bits, Draft
+from .equalize import STEPS
+from .fold_norm import fold
+from .graph import as_node, find_sites
+from .losses import Losses
+from .patchify import patchify
+from .placing import put, round_input
+from .ranges import Range, calibrate
+from .reconstruct import Reconstruct, Reconstruction
+from .round_layers import Rounder, Settled
+from .rounding import ROUNDINGS
 from .scheme import SCHEMES
-from .weights import quantize_channels
+from .walk import Walk
+from .widths import Override, widths
 
-OPERATORS: dict[object, Callable[..., Tensor]] = {
-    torch.ops.aten.linear.default: torch.ops.vitc.linear.default,
-    torch.ops.aten.conv2d.default: torch.ops.vitc.conv2d.default,
-}
-"""What is quantized, and what it becomes."""
+IMAGES = 64
+"""How many go through the walk, however many there are: its memory grows with them, its accuracy hardly."""
+
+
+ROTATED = 6
+"""Bits of activations from which on the residual stream is rotated: with more, its outliers cost less than it does."""
+EFFORTS: dict[str, Reconstruct | None] = {"fast": None, "normal": None, "high": Reconstruct()}
+"""How blocks are trained after the closed forms, where anything has fewer than 8 bits."""
 
 
 @dataclass(frozen=True)
 class Quantize:
-    """Bits of weights and of activations; weights per output channel, activations per tensor."""
+    """Bits of weights and of activations, and how to get there; what is None is chosen by the bits.
+
+    Weights are rounded per output channel, activations per tensor.
+    """
 
     weight_bits: int = 8
     activation_bits: int = 8
     scheme: str = "asymmetric"
+    effort: str = "normal"
+    equalize: tuple[str, ...] | None = None
+    ranges: str | None = None
+    rounding: str | None = None
+    attention: bool = False
+    """What the attention products read, too."""
     grouped: bool = False
     """Grouped and depthwise convolutions too. CPU engines run them slower in integers, or in float after all."""
+    exclude: tuple[str, ...] = ()
+    """Layers that stay float: patterns of their names, or types."""
+    layers: tuple[Override, ...] = ()
+    """Widths of single layers, the later ones laid over the earlier."""
 
     def __post_init__(self) -> None:
-        """Refuse what no integer code can hold."""
+        """Refuse what no integer code can hold, and words that mean nothing."""
         for name, least in (("weight_bits", 1), ("activation_bits", 2)):
-            if not least <= getattr(self, name) <= 8:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be between {least} and 8")
-        if self.scheme not in SCHEMES:
-            raise UserError(f"scheme does not know {self.scheme!r}; allowed: {', '.join(SCHEMES)}")
+            for bits in (getattr(self, name), *(getattr(one, name) for one in self.layers)):
+                if bits is not None and not least <= bits <= 8:
+                    raise UserError(f"{name} is {bits}; it must be between {least} and 8")
+        words = (("scheme", SCHEMES), ("effort", EFFORTS), ("ranges", METHODS), ("rounding", ROUNDINGS))
+        for name, allowed in words:
+            if (value := getattr(self, name)) is not None and value not in allowed:
+                raise UserError(f"{name} does not know {value!r}; allowed: {', '.join(allowed)}")
+        for step in self.equalize or ():
+            if step not in STEPS:
+                raise UserError(f"equalize does not know {step!r}; allowed: {', '.join(STEPS)}")
 
     @property
     def precision(self) -> str:
@@ -56,107 +87,85 @@ class Quantize:
 
     def check(self, backbone: Backbone) -> None:
         """Refuse what is quantized already."""
-        if backbone.precision != "fp32":
+        if backbone.precision != FLOAT:
             raise UserError(
                 f"{backbone.name} is {backbone.precision} already; quantize a float backbone, or use --ptq off"
             )
 
-    def apply(self, backbone: Backbone, batches: Batches) -> Backbone:
-        """The backbone as a quantized program, calibrated on `batches`."""
+    def apply(self, backbone: Backbone, batches: Batches, losses: Losses | None = None) -> Backbone:
+        """The backbone as a quantized program, calibrated on `batches`; `losses` is told what it costs each layer."""
         self.check(backbone)
+        losses = losses or Losses()
         program = trace(backbone.module, backbone.preprocessing.input_size)
+        fold(program)
         patchify(program)
-        sites = [site for site in find_sites(program) if self.grouped or not is_grouped(site)]
-        ranges = calibrate(program, {_node(site.args[0]) for site in sites}, batches)
-        self._quantize_inputs(program, sites, ranges)
-        for site in sites:
-            # What reads pixels and what tells the classes apart are small, and the first to suffer.
-            self._quantize_weights(program, site, 8 if site in (sites[0], sites[-1]) else self.weight_bits)
+        if self.attention:
+            split(program)
+        draft = Draft(program, self.widths(program), self.scheme)
+        losses.measure(draft, batches, "as it came")
+        for name in self.steps:
+            STEPS[name].step().apply(draft, batches)
+            losses.measure(draft, batches, name)
+        if self.attention:
+            self._round_products(draft, batches)
+        self._round_inputs(draft, batches)
+        settled = self._round_weights(draft, batches)
+        for one in settled:
+            losses.walked(one)
+            put(program, one)
+        losses.notes += draft.notes
         program.graph.eliminate_dead_code()
         # A new module holds only what its graph still reads: the float weights stay behind.
         return replace(backbone, module=GraphModule(program, program.graph), precision=self.precision)
 
-    def _quantize_inputs(self, program: GraphModule, sites: list[Node], ranges: dict[Node, Range]) -> None:
-        """One `quantize` for every tensor that sites read, shared by all of them."""
-        for source, seen in ranges.items():
-            with program.graph.inserting_after(source):
-                quantized = program.graph.call_function(
-                    torch.ops.vitc.quantize.default, (source, seen.low, seen.high, self.activation_bits, self.scheme)
-                )
-            for site in sites:
-                if site.args[0] is source:
-                    site.replace_input_with(source, quantized)
+    def widths(self, program: GraphModule) -> dict[str, Bits]:
+        """The bits of every layer that will be rounded."""
+        bits = Bits(self.weight_bits, self.activation_bits)
+        return widths(program, bits, self.layers, self.exclude, grouped=self.grouped)
 
-    def _quantize_weights(self, program: GraphModule, site: Node, bits: int) -> None:
-        """Replace a site by its quantized operator."""
-        x, weight, bias, *geometry = arguments(site)
-        owner, _, leaf = str(weight.target).rpartition(".")
-        module = program.get_submodule(owner)
-        codes, scale = codes_of(getattr(module, leaf).detach().float(), bits)
-        with program.graph.inserting_before(site):
-            stored = []
-            for part, tensor in (("codes", codes), ("scale", scale)):
-                module.register_buffer(f"{leaf}_{part}", tensor)
-                stored.append(program.graph.get_attr(f"{owner}.{leaf}_{part}".lstrip(".")))
-            quantized = program.graph.call_function(OPERATORS[site.target], (x, *stored, bias, *geometry, bits))
-        site.replace_all_uses_with(quantized)
-        program.graph.erase_node(site)
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What makes the float program easier to round."""
+        if self.equalize is not None:
+            return self.equalize
+        rotated = ("rotate",) if self.activation_bits <= ROTATED else ()
+        return (*rotated, *(("balance",) if self.attention else ()), "smooth")
 
+    def _method(self, bits: int) -> str:
+        """How ranges are chosen for codes of so many bits."""
+        return self.ranges or ("minmax" if bits == 8 else "mse")
 
-def codes_of(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-    """Codes as the operator takes them, [K, N] or [O, I, h, w], and scales.
+    def _round_inputs(self, draft: Draft, batches: Batches) -> None:
+        """One `quantize` for every tensor that layers read, shared by those that want the same bits."""
+        readers: dict[tuple[Node, int], list[Node]] = {}
+        for site in find_sites(draft.program):
+            if bits := draft.bits_of(site):
+                readers.setdefault((as_node(site.args[0]), bits.activation), []).append(site)
+        for width in sorted({width for _, width in readers}):
+            sources = dict.fromkeys((source for source, wanted in readers if wanted == width), width)
+            for source, seen in calibrate(draft.program, sources, batches, self._method(width), self.scheme).items():
+                round_input(source, readers[source, width], seen, width, self.scheme)
 
-    The neighbours of a convolution are its input channels: integer kernels have the channels last.
-    """
-    if weight.dim() == 2:
-        codes, scale = quantize_channels(weight, bits)
-        return codes.t().contiguous(), scale
-    channels_last = weight.movedim(1, -1)
-    codes, scale = quantize_channels(channels_last.flatten(1), bits)
-    return codes.view(channels_last.shape).movedim(-1, 1).contiguous(), scale
+    def _round_products(self, draft: Draft, batches: Batches) -> None:
+        """One `quantize` for every tensor that attention products read: signed where products of signed codes pay."""
+        roles = {operand.node: operand.role for operand in operands(draft.program)}
+        bits, products = self.activation_bits, find_products(draft.program)
+        seen = calibrate(draft.program, dict.fromkeys(roles, bits), batches, self._method(bits), self.scheme)
+        limits = ranges_of(draft.program, {node: (found.low, found.high) for node, found in seen.items()})
+        for source, ends in limits.items():
+            readers = [product for product in products if source in product.args]
+            scheme = self.scheme if roles[source] == "softmax" else "symmetric"
+            round_input(source, readers, Range(*ends), bits, scheme)
 
-
-def calibrate(program: GraphModule, sources: set[Node], batches: Batches) -> dict[Node, Range]:
-    """The range of every tensor of `sources` over the batches."""
-    watch = Watch(program, sources)
-    with torch.inference_mode():
-        for batch in batches:
-            watch.run(batch)
-    if any(seen.low > seen.high for seen in watch.seen.values()):
-        raise UserError("no images to calibrate with; give at least one")
-    return watch.seen
-
-
-class Watch(Interpreter):
-    """Runs a program and widens the ranges of the watched nodes."""
-
-    def __init__(self, program: GraphModule, nodes: set[Node]) -> None:
-        super().__init__(program)
-        self.seen = {node: Range() for node in program.graph.nodes if node in nodes}
-
-    def run_node(self, n: Node) -> object:
-        """The node's result, noted if the node is watched."""
-        result = super().run_node(n)
-        if n in self.seen:
-            assert isinstance(result, Tensor)
-            self.seen[n].add(result)
-        return result
-
-
-def find_sites(program: GraphModule) -> list[Node]:
-    """The linears and convolutions whose weights are parameters."""
-    return [
-        node
-        for node in program.graph.nodes
-        if node.op == "call_function" and node.target in OPERATORS and _node(node.args[1]).op == "get_attr"
-    ]
-
-
-def is_grouped(site: Node) -> bool:
-    """Whether a site is a convolution whose outputs see only some of its inputs."""
-    return site.target is torch.ops.aten.conv2d.default and bool(arguments(site)[6] != 1)
-
-
-def _node(argument: object) -> Node:
-    assert isinstance(argument, Node)
-    return argument
+    def _round_weights(self, draft: Draft, batches: Batches) -> list[Settled]:
+        """The codes of every layer, chosen on a walk with the first images."""
+        low = any(bits != Bits(8, 8) for bits in draft.bits.values())
+        how = EFFORTS[self.effort] if low else None
+        walk = Walk(draft.program, first(batches, IMAGES), exactly=how is not None)
+        rounder = Rounder(draft, walk, self.rounding or ("gptq" if low else "bias"))
+        if how is None:
+            walk.run(rounder.visit, lambda _: None)
+        else:
+            training = Reconstruction(walk, rounder, how)
+            walk.run(training.before, training.after)
+        return list(rounder.settled.values())

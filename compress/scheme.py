@@ -13,6 +13,21 @@ class Grid:
     lowest: int
     highest: int
 
+    @property
+    def kind(self) -> str:
+        """The byte that holds its codes."""
+        return "int8" if self.lowest < 0 else "uint8"
+
+    @property
+    def fills_byte(self) -> bool:
+        """Whether every byte is one of its codes; if not, values are held to its ends before they become bytes."""
+        return self.highest - self.lowest == 255
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """What the lowest and the highest code stand for."""
+        return self.scale * (self.lowest - self.zero_point), self.scale * (self.highest - self.zero_point)
+
 
 @dataclass(frozen=True)
 class Scheme:

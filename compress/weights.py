@@ -19,16 +19,46 @@ TINIEST = 2**-100
 """What a weight that is all zeros is taken to reach; its scale is still a normal number."""
 
 
+SAFE = 128
+"""What two neighbouring codes may add up to, in magnitude: 255 * 128 = 32,640 fits 16 bits."""
+
+
 def quantize_channels(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     """Codes [N, K] as int8 and scales [N] for a weight [N, K]."""
     if bits == 1:
         return _signs(weight)
-    highest = 2 ** (bits - 1) - 1
     reach = pair_reach(weight) if bits == 8 else weight.abs().amax(1)  # two codes of 7 bits cannot saturate
     largest = reach.max().clamp_min(TINIEST)
-    scale = torch.where(reach < largest * DEAD, largest, reach) / highest
-    codes = torch.clamp(torch.round(weight / scale[:, None]), -highest, highest)
-    return codes.to(torch.int8), scale
+    scale = torch.where(reach < largest * DEAD, largest, reach) / highest(bits)
+    return snap(weight / scale[:, None], bits).to(torch.int8), scale
+
+
+def highest(bits: int) -> int:
+    """The largest code; the lowest is its negative, so that no code lacks its opposite."""
+    return 2 ** (bits - 1) - 1 if bits > 1 else 1
+
+
+def snap(values: Tensor, bits: int, beside: Tensor | None = None) -> Tensor:
+    """The codes nearest to values that are given in steps; of 8 bits, those that are safe with what stands beside."""
+    if bits == 1:
+        return torch.ones_like(values).masked_fill(values < 0, -1)
+    codes: Tensor = torch.round(values).clamp_(-highest(bits), highest(bits))
+    return codes if beside is None or bits < 8 else codes.clamp(-SAFE - beside, SAFE - beside)
+
+
+def neighbours(width: int) -> list[int | None]:
+    """The column that each of `width` columns is multiplied together with; the last of an odd number has none."""
+    return [other if (other := column ^ 1) < width else None for column in range(width)]
+
+
+def keep_pairs(codes: Tensor) -> Tensor:
+    """Codes [N, K] of 8 bits with no two neighbours that could saturate: what a pair exceeds by, each gives half of."""
+    pairs = torch.nn.functional.pad(codes.int(), (0, codes.shape[1] % 2)).unflatten(1, (-1, 2))
+    total = pairs.sum(2)
+    excess = (total.abs() - SAFE).clamp_min(0)
+    half = torch.stack([excess - excess // 2, excess // 2], 2) * total.sign()[..., None]
+    kept: Tensor = (pairs - half).flatten(1)
+    return kept[:, : codes.shape[1]].to(torch.int8)
 
 
 def pair_reach(weight: Tensor) -> Tensor:

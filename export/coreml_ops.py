@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch.fx import GraphModule
 
-from ..compress import ops  # noqa: F401  (registers the operators)
+from ..compress import ops
 from ..compress.scheme import SCHEMES
+from ..layers import layer_of
 from .coreml_weights import packed
 
 _WEIGHTED = {torch.ops.vitc.linear.default, torch.ops.vitc.conv2d.default}
@@ -42,13 +43,31 @@ def _quantize(x: Any, low: float, high: float, bits: int, scheme: str, *, name: 
     from coremltools.converters.mil import Builder
 
     grid = SCHEMES[scheme].grid(low, high, bits)
-    kind = "int8" if grid.lowest < 0 else "uint8"
-    if grid.highest - grid.lowest < 255:
-        lowest, highest = (grid.scale * (code - grid.zero_point) for code in (grid.lowest, grid.highest))
+    if not grid.fills_byte:
+        lowest, highest = grid.ends
         x = Builder.clip(x=x, alpha=lowest, beta=highest, name=f"{name}_clipped")
     step: dict[str, Any] = {"scale": np.float32(grid.scale)}
     if grid.zero_point:
-        step["zero_point"] = np.dtype(kind).type(grid.zero_point)
+        step["zero_point"] = np.dtype(grid.kind).type(grid.zero_point)
+    codes = Builder.quantize(input=x, output_dtype=grid.kind, name=f"{name}_codes", **step)
+    return Builder.dequantize(input=codes, name=name, **step)
+
+
+def _quantize_axis(  # noqa: PLR0913  (likewise)
+    x: Any, low: Any, high: Any, axis: int, bits: int, scheme: str, *, name: str
+) -> Any:
+    from coremltools.converters.mil import Builder
+
+    grids, axis = ops.grids_of(low, high, bits, scheme), axis % len(x.shape)
+    kind = grids[0].kind
+    if not grids[0].fills_byte:
+        shape = [-1 if index == axis else 1 for index in range(len(x.shape))]
+        lowest, highest = (np.array(e, np.float32).reshape(shape) for e in zip(*(g.ends for g in grids), strict=True))
+        x = Builder.maximum(x=x, y=lowest, name=f"{name}_raised")  # clip has one end for the whole tensor
+        x = Builder.minimum(x=x, y=highest, name=f"{name}_clipped")
+    step: dict[str, Any] = {"scale": np.array([grid.scale for grid in grids], np.float32), "axis": axis}
+    if any(grid.zero_point for grid in grids):
+        step["zero_point"] = np.array([grid.zero_point for grid in grids], kind)
     codes = Builder.quantize(input=x, output_dtype=kind, name=f"{name}_codes", **step)
     return Builder.dequantize(input=codes, name=name, **step)
 
@@ -92,12 +111,12 @@ def _conv2d(  # noqa: PLR0913  (likewise)
 
 def _layer(codes: Any) -> str:
     """What the unfolded weight of a buffer of codes is called: the layer's own name and `weight`."""
-    name: str = codes.name
-    return name.removeprefix("b_").removesuffix("_codes").removesuffix("_flat")
+    return layer_of(codes.name.removeprefix("b_"))
 
 
 TRANSLATIONS: Mapping[str, Callable[..., Any]] = {
     "vitc::quantize": _quantize,
+    "vitc::quantize_axis": _quantize_axis,
     "vitc::linear": _linear,
     "vitc::conv2d": _conv2d,
 }

@@ -9,15 +9,11 @@ from torch.fx import GraphModule, Node
 
 from .coreml_image import LAYOUTS
 from .coreml_weights import NARROWEST_BYTES
-from .preflight import Finding, Subject
+from .preflight import HALF_END, MARGIN, Finding, Subject
 
 MOST_AXES = 5
-LARGEST = 65504.0
-"""The largest 16-bit float."""
 ENDLESS = 1e38
 """From here on a value stands for infinity, as in the masks of attention; coremltools writes it as such."""
-MARGIN = 4
-"""Peaks on a few images come closer to the end than this many times: others may pass it."""
 
 aten = torch.ops.aten
 _RESHAPES = {aten.view.default, aten._unsafe_view.default, aten.reshape.default}
@@ -86,13 +82,13 @@ def overflow(subject: Subject) -> Iterator[Finding]:
     computed = {node.name for node in subject.program.graph.nodes if node.op == "call_function"}
     peaks = {name: peak for name, peak in subject.peaks.items() if name in computed and peak < ENDLESS}
     name = max(peaks, key=peaks.__getitem__, default="")
-    if not name or peaks[name] * MARGIN <= LARGEST:
+    if not name or peaks[name] * MARGIN <= HALF_END:
         return
-    beyond = sum(peak > LARGEST for peak in peaks.values())
+    beyond = sum(peak > HALF_END for peak in peaks.values())
     if beyond:
-        what = f"reaches {peaks[name]:.3g} on sample images, 16-bit floats end at {LARGEST:.0f} ({beyond} such values)"
+        what = f"reaches {peaks[name]:.3g} on sample images, 16-bit floats end at {HALF_END:.0f} ({beyond} such values)"
     else:
-        what = f"reaches {peaks[name]:.3g} on sample images, within {MARGIN} times of {LARGEST:.0f}"
+        what = f"reaches {peaks[name]:.3g} on sample images, within {MARGIN} times of {HALF_END:.0f}"
     mend = "scale the layers before it down and those after it up, or choose a target with 32-bit floats"
     yield Finding("fp16 overflow", name, what, mend, fatal=beyond > 0)
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from torch.fx import GraphModule, Interpreter, Node
 
-from ..compress.quantize import OPERATORS
-from ..models.cost import CODES
+from ..compress.round_layers import QUANTIZED
+from ..layers import layer_of
 
 Values = dict[str, NDArray[np.float32]]
 """Values of a program by the names of their nodes."""
@@ -23,7 +23,7 @@ CHANCE = 0.05
 
 ALIKE = 0.99
 """Least cosine between a layer's values here and there: rounding alone leaves more."""
-LAYERS = {*OPERATORS, *OPERATORS.values()}
+LAYERS = {*QUANTIZED, *QUANTIZED.values()}
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,7 @@ def drift(simulated: NDArray[np.bool_], served: NDArray[np.bool_]) -> Drift:
 def layers(module: GraphModule) -> dict[str, str]:
     """The linears and convolutions of a program: the name of each one's value, and the layer that it is."""
     weights = {n.name: n.args[1] for n in module.graph.nodes if n.target in LAYERS}
-    return {
-        name: str(weight.target).removesuffix(CODES) for name, weight in weights.items() if isinstance(weight, Node)
-    }
+    return {name: layer_of(str(weight.target)) for name, weight in weights.items() if isinstance(weight, Node)}
 
 
 def values(module: GraphModule, names: Collection[str], images: NDArray[np.float32]) -> Values:

@@ -15,7 +15,7 @@ import torch
 from onnxscript import opset18 as op
 from torch.export import ExportedProgram
 
-from ..compress import ops  # noqa: F401  (registers the operators)
+from ..compress import ops
 from ..compress.scheme import SCHEMES
 
 ATTENTION = torch.ops.aten.scaled_dot_product_attention.default
@@ -32,13 +32,24 @@ def translations(program: ExportedProgram) -> dict[Callable[..., Any], Callable[
 
 def _quantize(x: Any, low: float, high: float, bits: int, scheme: str) -> Any:
     grid = SCHEMES[scheme].grid(low, high, bits)
-    if grid.highest - grid.lowest < 255:
-        ends = (grid.scale * (code - grid.zero_point) for code in (grid.lowest, grid.highest))
-        x = op.Clip(x, *(op.Constant(value_float=end) for end in ends))
+    if not grid.fills_byte:
+        x = op.Clip(x, *(op.Constant(value_float=end) for end in grid.ends))
     scale = op.Constant(value_float=grid.scale)
-    kind = np.int8 if grid.lowest < 0 else np.uint8
-    zero_point = op.Constant(value=ir.tensor(np.array(grid.zero_point, dtype=kind)))
+    zero_point = op.Constant(value=ir.tensor(np.array(grid.zero_point, dtype=grid.kind)))
     return op.DequantizeLinear(op.QuantizeLinear(x, scale, zero_point), scale, zero_point)
+
+
+def _quantize_axis(x: Any, low: list[float], high: list[float], axis: int, bits: int, scheme: str) -> Any:  # noqa: PLR0913  (its parameters are the operator's schema)
+    grids, rank = ops.grids_of(low, high, bits, scheme), len(x.shape)
+    if not grids[0].fills_byte:
+        shape = [-1 if index == axis % rank else 1 for index in range(rank)]
+        lowest, highest = (np.array(e, np.float32).reshape(shape) for e in zip(*(g.ends for g in grids), strict=True))
+        # Clip has one end for the whole tensor.
+        x = op.Min(op.Max(x, op.Constant(value=ir.tensor(lowest))), op.Constant(value=ir.tensor(highest)))
+    scales = op.Constant(value=ir.tensor(np.array([grid.scale for grid in grids], dtype=np.float32)))
+    zero_points = op.Constant(value=ir.tensor(np.array([grid.zero_point for grid in grids], dtype=grids[0].kind)))
+    codes = op.QuantizeLinear(x, scales, zero_points, axis=axis % rank)
+    return op.DequantizeLinear(codes, scales, zero_points, axis=axis % rank)
 
 
 def _linear(x: Any, codes: Any, scale: Any, bias: Any, bits: int) -> Any:  # noqa: ARG001  (the operator's schema)
@@ -100,6 +111,7 @@ def _plain(call: torch.fx.Node) -> bool:
 
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.vitc.quantize.default: _quantize,
+    torch.ops.vitc.quantize_axis.default: _quantize_axis,
     torch.ops.vitc.linear.default: _linear,
     torch.ops.vitc.conv2d.default: _conv2d,
 }

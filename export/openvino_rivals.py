@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import NotAvailable, UserError
+from .. import libraries
+from ..errors import UserError
 from ..models.backbone import Backbone
 from ..models.data import Batches
 from .artifact import Artifact
@@ -29,7 +29,7 @@ IMAGES = 1000
 
 def rivals(original: Backbone, folder: Path, options: Options = DEFAULTS, batches: Batches = ()) -> list[Artifact]:
     """An artifact of each way, in a folder of its own."""
-    nncf = library()
+    nncf = libraries.nncf()
     plain = convert(original, replace(options, batch=None))
     quantize = partial(nncf.quantize, calibration_dataset=nncf.Dataset(_images(batches)), subset_size=IMAGES)
     ways: dict[str, Callable[[Any], Any]] = {
@@ -45,16 +45,6 @@ def rivals(original: Backbone, folder: Path, options: Options = DEFAULTS, batche
             model.reshape([options.batch, *original.preprocessing.input_size])
         made.append(save(model, folder / name, name))
     return made
-
-
-def library() -> Any:
-    """The module, or one line on how to get it."""
-    if not find_spec("nncf"):
-        raise NotAvailable("nncf is not installed: pip install nncf")
-    import nncf
-
-    nncf.set_log_level("ERROR")
-    return nncf
 
 
 def _images(batches: Batches) -> list[Any]:

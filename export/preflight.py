@@ -11,9 +11,15 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 
+from ..errors import UserError
 from ..models.backbone import Backbone
 from ..models.program import trace
 from .options import Options
+
+HALF_END = 65504.0
+"""The largest 16-bit float."""
+MARGIN = 4
+"""Peaks on a few images that come closer to it than this many times may pass it on others."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,14 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.where}: {self.what}; {self.mend}"
+
+
+def refusal(rule: str, where: str, failure: UserError) -> Finding:
+    """What a trial of the translation failed with, as a finding: the mend stands behind the last semicolon."""
+    what, semicolon, mend = str(failure).rpartition("; ")
+    if not semicolon:
+        what, mend = mend, "change the model, or choose another target"
+    return Finding(rule, where, what, mend, fatal=True)
 
 
 @dataclass(frozen=True)

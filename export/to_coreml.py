@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from torch.export import ExportedProgram
 
+from .. import libraries
 from ..errors import UserError
 from ..models.backbone import Backbone
 from ..models.program import export_program
 from . import coreml_image, coreml_ops, coreml_rules
 from .artifact import Artifact, artifact
-from .coreml_library import library, quiet
 from .coreml_package import save
 from .coreml_rewrites import rewrite
 from .coreml_weights import deployment_target
@@ -53,7 +53,7 @@ def write(backbone: Backbone, folder: Path, options: Options = DEFAULTS) -> Arti
 
 def check(subject: Subject) -> Iterable[Finding]:
     """What keeps a backbone from becoming a Core ML program, or from computing in 16 bits."""
-    library()
+    libraries.coremltools()
     coreml_ops.register()
     program = translatable(subject.backbone, subject.options.batch)
     graph = program.graph_module
@@ -69,9 +69,9 @@ def check(subject: Subject) -> Iterable[Finding]:
 
 def _trial(program: ExportedProgram) -> Iterator[Finding]:
     """What stops the translation, tried without the passes that make it good: they take most of the time."""
-    ct = library()
+    ct = libraries.coremltools()
     try:
-        with _unwarned(), quiet():
+        with _unwarned(), libraries.quiet():
             ct.convert(
                 program,
                 convert_to="milinternal",
@@ -98,7 +98,7 @@ def translatable(backbone: Backbone, batch: int | None) -> ExportedProgram:
 
 def convert(backbone: Backbone, program: ExportedProgram, options: Options, system: str, scratch: Path) -> Any:
     """The program as a model of coremltools, for a system and newer ones, with its weights below `scratch`."""
-    ct = library()
+    ct = libraries.coremltools()
     coreml_ops.register()
     shape = (options.batch or 1, *backbone.preprocessing.input_size)
     image = ct.TensorType(name=INPUT, shape=shape, dtype=np.float32)
@@ -117,7 +117,7 @@ def convert(backbone: Backbone, program: ExportedProgram, options: Options, syst
     }
     package = str(scratch / FILE)
     try:
-        with _unwarned(), quiet():
+        with _unwarned(), libraries.quiet():
             outputs = [ct.TensorType(name=name, dtype=np.float32) for name in names]
             if len(names) == 1:
                 return ct.convert(program, outputs=outputs, convert_to="mlprogram", package_dir=package, **common)

@@ -27,7 +27,7 @@ from .artifact import Artifact, artifact
 from .onnx_operators import translations
 from .options import DEFAULTS, Options
 from .packing import pack_weights
-from .preflight import Finding, Subject
+from .preflight import Finding, Subject, refusal
 
 OPSET = 20
 """The first with Gelu: at 18 it is five nodes, and int8 DeiT-Tiny 7 % slower on onnxruntime. Nothing needs more."""
@@ -60,8 +60,7 @@ def check(subject: Subject) -> Iterator[Finding]:
     try:
         translate(subject.backbone, subject.options)
     except UserError as failure:
-        what, _, mend = str(failure).rpartition("; ")
-        yield Finding("onnx-operator", where, what, mend, fatal=True)
+        yield refusal("onnx-operator", where, failure)
     size = sum(parameter.numel() for parameter in subject.program.parameters()) * (subject.weight_bits or 32) // 8
     if size >= LARGEST:
         yield Finding(
@@ -103,7 +102,7 @@ def _translated(backbone: Backbone, batch: int | None, opset: int) -> ir.Model:
         culprit = _culprit(failure)
         raise UserError(f"{backbone.name} cannot become ONNX: {culprit}; replace it in the model") from failure
     if exported is None:
-        raise UserError(f"torch.onnx.export gave nothing for {backbone.name}")
+        raise UserError(f"torch.onnx.export gave nothing for {backbone.name}; choose another target")
     model = exported.model
     _tidy(model)
     _anonymize(model)

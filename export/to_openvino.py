@@ -7,14 +7,14 @@ below rewrite what OpenVINO's CPU kernels are slow at. The latter match nothing 
 import re
 import tempfile
 from collections.abc import Callable, Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 
+from .. import libraries
 from ..atomic import SUFFIX, remove, replacing
-from ..errors import NotAvailable, UserError
+from ..errors import UserError
 from ..models.backbone import Backbone
 from . import passes, to_onnx
 from .artifact import Artifact, artifact
@@ -22,12 +22,13 @@ from .openvino_codes import spell_out
 from .openvino_gelu import approximate_gelu
 from .openvino_moves import round_before_moving
 from .openvino_packing import pack
+from .openvino_parts import round_before_parting
 from .options import DEFAULTS, Options
 from .passes.constant_shapes import ConstantShapes
 from .passes.known_shapes import KnownShapes
 from .passes.merge_views import MergeViews
 from .passes.wanted_tokens import WantedTokens
-from .preflight import Finding, Subject
+from .preflight import Finding, Subject, refusal
 
 FILE, WEIGHTS = "model.xml", "model.bin"
 NOTES = "framework"
@@ -43,6 +44,7 @@ STANDARD: tuple[ir.passes.InPlacePass, ...] = (
 
 PASSES: tuple[Callable[[Any], int], ...] = (
     # rounding where it costs least
+    round_before_parting,
     round_before_moving,
     approximate_gelu,
     spell_out,
@@ -65,14 +67,12 @@ def check(subject: Subject) -> Iterable[Finding]:
     try:
         convert(subject.backbone, subject.options)
     except UserError as failure:
-        yield Finding(
-            "openvino-conversion", subject.backbone.name, str(failure), "or choose another target", fatal=True
-        )
+        yield refusal("openvino-conversion", subject.backbone.name, failure)
 
 
 def convert(backbone: Backbone, options: Options = DEFAULTS, lean: tuple[ir.passes.InPlacePass, ...] = ()) -> Any:
     """The backbone as OpenVINO's converter makes it, of ONNX that the passes `lean` have rewritten."""
-    openvino = library()
+    openvino = libraries.openvino()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / to_onnx.FILE
         model = to_onnx.translate(backbone, options)
@@ -82,7 +82,8 @@ def convert(backbone: Backbone, options: Options = DEFAULTS, lean: tuple[ir.pass
             return openvino.convert_model(path)
         except RuntimeError as failure:
             raise UserError(
-                f"{backbone.name} cannot become OpenVINO IR: {_reason(failure)}; replace it in the model"
+                f"{backbone.name} cannot become OpenVINO IR: {_reason(failure)}; "
+                "replace it in the model, or choose another target"
             ) from failure
 
 
@@ -97,7 +98,7 @@ def save(model: Any, folder: Path, precision: str) -> Artifact:
         replacing(folder / WEIGHTS) as weights,
         tempfile.TemporaryDirectory(dir=folder, suffix=SUFFIX) as stage,  # serialize insists on names in .xml and .bin
     ):
-        library().serialize(model, str(Path(stage) / FILE), str(Path(stage) / WEIGHTS))
+        libraries.openvino().serialize(model, str(Path(stage) / FILE), str(Path(stage) / WEIGHTS))
         (Path(stage) / FILE).replace(description)
         (Path(stage) / WEIGHTS).replace(weights)
         remove(path)  # of an earlier run: it would describe other weights
@@ -114,15 +115,6 @@ def anonymize(model: Any) -> None:
     for key in list(notes):
         if key != NOTES:
             del notes[key]
-
-
-def library() -> Any:
-    """The module, or one line on how to get it."""
-    if not find_spec("openvino"):
-        raise NotAvailable("openvino is not installed: pip install openvino")
-    import openvino
-
-    return openvino
 
 
 def _reason(failure: RuntimeError) -> str:

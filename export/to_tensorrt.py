@@ -23,14 +23,12 @@ from .. import atomic
 from ..errors import UserError, VerificationFailed
 from ..models.backbone import Backbone
 from . import to_onnx, trt_build, trt_preflight, trt_rules
-from .artifact import Artifact, artifact
+from .artifact import Artifact
 from .options import DEFAULTS, Options
-from .preflight import Finding, Subject
+from .preflight import Finding, Subject, refusal
 from .trt_half import to_half
 from .trt_int4 import WIDEST, pack_weights
 from .trt_plan import SCRIPT, profile_of, write_plan
-
-FILE = "model.onnx"
 
 
 def write(backbone: Backbone, folder: Path, options: Options = DEFAULTS) -> Artifact:
@@ -39,12 +37,9 @@ def write(backbone: Backbone, folder: Path, options: Options = DEFAULTS) -> Arti
     profile = profile_of(model)
     if found := trt_rules.check_model(model, profile):
         raise VerificationFailed(f"the ONNX file for TensorRT breaks its rules: {'; '.join(map(str, found))}")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / FILE
-    with atomic.replacing(path) as partial:
-        ir.save(model, partial)
-    write_plan(backbone, path, profile)
-    return replace(artifact(backbone.precision, "tensorrt", path), note=build(folder))
+    made = to_onnx.save(model, backbone.precision, "tensorrt", folder)
+    write_plan(backbone, made.path, profile)
+    return replace(made, note=build(folder))
 
 
 def build(folder: Path) -> str:
@@ -99,7 +94,6 @@ def check(subject: Subject) -> Iterator[Finding]:
     try:
         model = typed(subject.backbone, subject.options)
     except UserError as failure:
-        what, _, mend = str(failure).rpartition("; ")
-        yield Finding("onnx", subject.backbone.name, what, mend, fatal=True)
+        yield refusal("onnx", subject.backbone.name, failure)
     else:
         yield from trt_rules.check_model(model, profile_of(model))

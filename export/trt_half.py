@@ -12,12 +12,12 @@ There nobody chooses precisions but the file:
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes import common
 
 from ..errors import UserError
-from .trt_graph import add_constant, sweep
+from .passes import editing
+from .preflight import HALF_END
 
-LARGEST = 65504.0
-"""The largest finite float16."""
 TINIEST = np.float16(2**-24)
 FLOAT, HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 
@@ -46,7 +46,7 @@ def to_half(model: ir.Model) -> None:
     for position, output in enumerate(graph.outputs):
         if output.dtype == HALF:
             graph.outputs[position] = typing.widen_output(output)
-    sweep(graph)
+    common.RemoveUnusedNodesPass()(model)
 
 
 class _Typing:
@@ -92,8 +92,8 @@ class _Typing:
 
     def _constant(self, value: ir.Value, wanted: ir.DataType, name: str, _: ir.Node) -> ir.Value:
         assert value.const_value is not None
-        array = np.clip(value.const_value.numpy(), -LARGEST, LARGEST)
-        return add_constant(self.graph, name, array.astype(wanted.numpy()))
+        array = np.clip(value.const_value.numpy(), -HALF_END, HALF_END)
+        return editing.store(self.graph, name, array.astype(wanted.numpy()))
 
     def _cast(self, value: ir.Value, wanted: ir.DataType, name: str, before: ir.Node) -> ir.Value:
         made = ir.node("Cast", [value], {"to": wanted}, name=f"{name}_cast")
@@ -119,5 +119,5 @@ def _narrow_attributes(node: ir.Node) -> None:
         if attribute.type == ir.AttributeType.INT and name in {"to", "dtype"} and attribute.value == FLOAT:
             node.attributes[name] = ir.AttrInt64(name, HALF)
         elif attribute.type == ir.AttributeType.TENSOR and attribute.value.dtype == FLOAT:
-            narrow = np.clip(attribute.value.numpy(), -LARGEST, LARGEST).astype(np.float16)
+            narrow = np.clip(attribute.value.numpy(), -HALF_END, HALF_END).astype(np.float16)
             node.attributes[name] = ir.AttrTensor(name, ir.tensor(narrow))

@@ -18,8 +18,9 @@ from collections.abc import Mapping
 import ml_dtypes
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes import common
 
-from .trt_graph import add_constant, constant, reads, source, sweep
+from .passes.editing import constant, made_by, reads, store
 
 BLOCKS = (128, 64, 32)
 WIDEST = 4
@@ -30,16 +31,16 @@ def pack_weights(model: ir.Model, bits: Mapping[str, int]) -> list[str]:
     """Store in four bits what fits; `bits` says how wide the codes of an initializer are. Gives the products' names."""
     packed = []
     for node in list(model.graph):
-        weight, unrounded = source(node, 1), _unrounded(node)
-        codes = constant(weight, 0)
-        if weight is None or codes is None or unrounded is None or weight.op_type != "DequantizeLinear":
+        weight, unrounded = made_by(reads(node, 1), "DequantizeLinear"), _unrounded(node)
+        codes = constant(reads(weight, 0))
+        if weight is None or codes is None or unrounded is None:
             continue
         block = next((size for size in BLOCKS if codes.shape[0] % size == 0), None)
         if bits.get(_stored_as(weight), 8) <= WIDEST and codes.ndim == 2 and block is not None:
             _pack(model.graph, weight, block)
             node.replace_input_with(0, unrounded)
             packed.append(str(node.name))
-    sweep(model.graph)
+    common.RemoveUnusedNodesPass()(model)
     return packed
 
 
@@ -51,21 +52,21 @@ def _stored_as(dequantize: ir.Node) -> str:
 
 def _unrounded(node: ir.Node) -> ir.Value | None:
     """What a product's left factor was before it was rounded to eight bits; None where it was not, or to fewer."""
-    quantize = source(source(node, 0), 0)
-    if node.op_type != "MatMul" or quantize is None or quantize.op_type != "QuantizeLinear":
+    rounded = made_by(reads(node, 0), "DequantizeLinear")
+    quantize = made_by(reads(rounded, 0), "QuantizeLinear")
+    if node.op_type != "MatMul" or quantize is None:
         return None
-    before = source(quantize, 0)
-    return None if before is not None and before.op_type == "Clip" else quantize.inputs[0]
+    return None if made_by(quantize.inputs[0], "Clip") else quantize.inputs[0]
 
 
 def _pack(graph: ir.Graph, dequantize: ir.Node, block: int) -> None:
     """Turn bytes with a scale a column into INT4 with a scale a block."""
-    codes, scale = constant(dequantize, 0), constant(dequantize, 1)
+    codes, scale = (constant(reads(dequantize, position)) for position in (0, 1))
     if dequantize.attributes.get_int("block_size", 0) or codes is None or scale is None:
         return
     name = _stored_as(dequantize)
-    packed = add_constant(graph, f"{name}_int4", codes.astype(ml_dtypes.int4))
-    blocks = add_constant(graph, f"{name}_blocks", np.tile(scale, (codes.shape[0] // block, 1)))
+    packed = store(graph, f"{name}_int4", codes.astype(ml_dtypes.int4))
+    blocks = store(graph, f"{name}_blocks", np.tile(scale, (codes.shape[0] // block, 1)))
     dequantize.replace_input_with(0, packed)
     dequantize.replace_input_with(1, blocks)
     dequantize.attributes["axis"] = ir.AttrInt64("axis", 0)

@@ -15,9 +15,10 @@ from onnxscript.optimizer import fold_constants
 
 from .. import atomic
 from ..errors import UserError
+from ..layers import layer_of
 from ..models.backbone import Backbone
 from . import to_onnx, trt_build, trt_rules
-from .trt_graph import constant, reads, source
+from .passes.editing import constant, made_by, reads
 
 SCRIPT = "build.py"
 BATCHES = {"min": 1, "opt": 1, "max": 8}
@@ -88,25 +89,22 @@ def shapes_of_one(model: ir.Model) -> dict[str, ir.Shape | None]:
 
 def _promised(node: ir.Node) -> str:
     """int8 where both factors are codes, int4 where the weight alone is."""
-    weight, activation = source(node, 1), source(node, 0)
-    codes = reads(weight, 0) if weight is not None and weight.op_type == "DequantizeLinear" else None
+    activation, weight = (made_by(reads(node, position), "DequantizeLinear") for position in (0, 1))
+    codes = reads(weight, 0)
     if codes is None:
         return "fp16"
     if codes.dtype == ir.DataType.INT4:
         return "int4"
-    return "int8" if activation is not None and activation.op_type == "DequantizeLinear" else "fp16"
+    return "int8" if activation is not None else "fp16"
 
 
 def _layer(node: ir.Node) -> str | None:
     """The layer whose weight a product reads."""
-    weight = source(node, 1)
-    value = reads(weight, 0) if weight is not None and weight.op_type == "DequantizeLinear" else reads(node, 1)
-    if value is None or not (value.is_initializer() or constant(weight, 0) is not None):
+    weight = reads(node, 1)
+    value = reads(made_by(weight, "DequantizeLinear"), 0) or weight
+    if value is None or not (value.is_initializer() or constant(reads(made_by(weight), 0)) is not None):
         return None
-    name = str(value.name)
-    for suffix in ("_half", "_int4", "_codes", "_flat", ".weight"):
-        name = name.removesuffix(suffix)
-    return name
+    return layer_of(str(value.name))
 
 
 def _sizes(node: ir.Node, shapes: Mapping[str, ir.Shape | None], value: ir.Value | None) -> list[int]:

@@ -11,12 +11,9 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from .preflight import Finding, Subject
-from .trt_half import LARGEST
+from .preflight import HALF_END, MARGIN, Finding, Subject
 from .trt_int4 import WIDEST
 
-MARGIN = 4
-"""How far below float16's end the values of a few images should stay: others may reach further."""
 MOST_DIMENSIONS = 8
 WIDE = {
     getattr(torch.ops.aten, name)
@@ -42,13 +39,13 @@ def overflow(subject: Subject) -> Iterator[Finding]:
     for node in subject.program.graph.nodes:
         peak = subject.peaks.get(node.name, 0.0)
         narrow = not _is_wide(node) or not all(_is_wide(reader) for reader in node.users)
-        if node.op not in {"placeholder", "output"} and narrow and peak * MARGIN > LARGEST:
+        if node.op not in {"placeholder", "output"} and narrow and peak * MARGIN > HALF_END:
             yield Finding(
                 "fp16-overflow",
                 node.name,
-                f"values reach {peak:.3g}, and float16 ends at {LARGEST:.0f}",
+                f"values reach {peak:.3g}, and float16 ends at {HALF_END:.0f}",
                 "lower its scale in the model, or choose another target",
-                fatal=peak > LARGEST,
+                fatal=peak > HALF_END,
             )
 
 
@@ -59,11 +56,11 @@ def attention(subject: Subject) -> Iterator[Finding]:
             continue
         query, key = node.args[:2]
         bound = subject.peaks[query.name] * subject.peaks[key.name] * query.meta["val"].shape[-1] ** 0.5
-        if bound > LARGEST:
+        if bound > HALF_END:
             yield Finding(
                 "fp16-overflow",
                 node.name,
-                f"scores may reach {bound:.3g}, and float16 ends at {LARGEST:.0f}",
+                f"scores may reach {bound:.3g}, and float16 ends at {HALF_END:.0f}",
                 "compare the answers on the device, or normalize queries and keys in the model",
                 fatal=False,
             )

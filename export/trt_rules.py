@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from .preflight import Finding
-from .trt_graph import constant, reads, source
+from .passes.editing import constant, made_by, reads
+from .preflight import HALF_END, Finding
 from .trt_half import HALF, WIDE
 from .trt_operators import NEWEST_OPSET, SUPPORTED, restriction
 
@@ -91,7 +91,7 @@ def operator(file: File) -> Broken:
 def zero_point(file: File) -> Broken:
     """Zero is code 0."""
     for node in file.quantizers():
-        zero = constant(node, 2)
+        zero = constant(reads(node, 2))
         if zero is not None and zero.any() and _kind(node) not in BYTES:
             yield str(node.name), f"zero point {zero.ravel()[zero.ravel().nonzero()[0][0]]}"
 
@@ -106,7 +106,7 @@ def asymmetric(file: File) -> Broken:
 def scale(file: File) -> Broken:
     """Scales are constants above zero."""
     for node in file.quantizers():
-        values = constant(node, 1)
+        values = constant(reads(node, 1))
         if values is None:
             yield str(node.name), "its scale is no constant of the file"
         elif not (np.isfinite(values).all() and (values > 0).all()):
@@ -116,7 +116,7 @@ def scale(file: File) -> Broken:
 def axis(file: File) -> Broken:
     """Activations have one scale, weights one for each output channel."""
     for node in file.quantizers():
-        values = constant(node, 1)
+        values = constant(reads(node, 1))
         if values is None or values.size == 1 or _kind(node) in FOUR_BITS:
             continue
         if not _is_weight(node):
@@ -146,7 +146,7 @@ def layernorm(file: File) -> Broken:
     """What squares and sums does so in float32."""
     for node in file.model.graph:
         if node.op_type in WIDE and any(value is not None and value.dtype == HALF for value in node.inputs):
-            yield str(node.name), f"{node.op_type} in float16, whose squares and sums end at 65504"
+            yield str(node.name), f"{node.op_type} in float16, whose squares and sums end at {HALF_END:.0f}"
 
 
 def batch(file: File) -> Broken:
@@ -163,7 +163,8 @@ def block(file: File) -> Broken:
     for node in file.quantizers():
         if _kind(node) != ir.DataType.INT4:
             continue
-        codes, values, size = constant(node, 0), constant(node, 1), node.attributes.get_int("block_size", 0)
+        codes, values = constant(reads(node, 0)), constant(reads(node, 1))
+        size = node.attributes.get_int("block_size", 0)
         if codes is None or codes.ndim != 2 or codes.size % 2:
             yield str(node.name), "4-bit codes that are no constant matrix of an even size"
         elif size <= 0 or codes.shape[0] % size or node.attributes.get_int("axis", 1) % 2:
@@ -198,7 +199,7 @@ def _kind(node: ir.Node) -> ir.DataType | None:
 
 def _is_weight(node: ir.Node) -> bool:
     """Whether the first input is in the file, as it is or quantized there."""
-    return constant(node, 0) is not None or constant(source(node, 0), 0) is not None
+    return constant(reads(node, 0)) is not None or constant(reads(made_by(reads(node, 0)), 0)) is not None
 
 
 def _readers(node: ir.Node) -> Iterator[tuple[ir.Node, int]]:

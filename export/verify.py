@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch.fx import GraphModule, Interpreter, Node
 
-from ..compress.quantize import OPERATORS
+from ..compress.round_layers import QUANTIZED
 from ..errors import VerificationFailed
+from ..models.backbone import FLOAT
 
 LEAST_AGREEMENT = 0.95
 """Share of images on which a quantized artifact must give the simulation's class.
@@ -70,10 +71,10 @@ def complaint(parity: ParityResult, precision: str, *, exact_floats: bool = True
     `own` is how often the simulation agrees with itself under noise. With 4 bits, or untrained, that is not always, and
     twice as much is taken off what is asked for.
     """
-    if precision == "fp32" and not exact_floats:
+    if precision == FLOAT and not exact_floats:
         if not parity.cosine >= LEAST_COSINE:
             return f"answers with a cosine of {parity.cosine:.4f} to torch's logits"
-    elif precision == "fp32":
+    elif precision == FLOAT:
         if not parity.max_abs <= FLOAT_TOLERANCE * parity.scale:
             return f"differs from torch by {parity.max_abs:.2g} where outputs reach {parity.scale:.2g}"
     elif not parity.top1_agree >= LEAST_AGREEMENT - 2 * (1 - own):
@@ -92,6 +93,6 @@ class _Shaken(Interpreter):
     def run_node(self, n: Node) -> Any:
         """The node's result, noisy if it is a product's."""
         result = super().run_node(n)
-        if n.target in OPERATORS.values():
+        if n.target in QUANTIZED.values():
             result = result * (1 + self.noise * torch.randn(result.shape, generator=self.random))
         return result

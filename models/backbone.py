@@ -9,6 +9,8 @@ from torch import nn
 from torch.fx import GraphModule
 
 INTERPOLATIONS = ("bicubic", "bilinear", "nearest", "lanczos")
+FLOAT = "fp32"
+"""The precision of a backbone that nothing has quantized."""
 CROP_MODES = ("center", "squash", "border")
 
 
@@ -40,7 +42,7 @@ class Backbone:
     classes: tuple[str, ...]
     """Their names, in order; empty where nobody said."""
     weights_sha256: str
-    precision: str = "fp32"
+    precision: str = FLOAT
     """What an artifact made of it is called: fp32, int8, …"""
     source_sha256: str = ""
     """Hash of the user's file that builds the module; empty where vitc knows how."""

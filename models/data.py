@@ -134,6 +134,17 @@ def take(images: ImageSet, count: int, seed: int) -> ImageSet:
     return ImageSet(images.source, tuple(images.images[i] for i in sorted(drawn[:count])))
 
 
+def first(batches: Batches, count: int) -> list[Tensor]:
+    """The first `count` images of some batches, or as many as there are, batched as they were."""
+    taken: list[Tensor] = []
+    for batch in batches:
+        taken.append(batch[:count])
+        count -= len(batch)
+        if count <= 0:
+            break
+    return taken
+
+
 def split(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, ImageSet]:
     """A part for calibration (at most `count` images and a fifth of the set) and the rest, for scoring.
 

@@ -57,6 +57,19 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """A rounded layer: bits of its weights and of its input, and its loss at each point of the way.
+
+    A loss is squared error over squared output, on calibration images.
+    """
+
+    name: str
+    weight_bits: int
+    activation_bits: int
+    loss: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Parity:
     """An artifact's outputs against the torch simulation's; top1_agree is a share of 1."""
 
@@ -173,6 +186,7 @@ class Record:
     artifacts: tuple[Artifact, ...]
     measurements: tuple[Measurement, ...]
     choices: tuple[Choice, ...] = ()
+    layers: tuple[Layer, ...] = ()
 
 
 def to_json(record: Record) -> str:

@@ -3,6 +3,7 @@
 Names come from models and files that others made, so control characters are replaced and markup is shown as it is.
 """
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 
@@ -10,7 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from .record import Artifact, Audit, Data, Measurement, Record, Stage
+from .record import Artifact, Audit, Data, Layer, Measurement, Record, Stage
 
 MISSING = "not measured"
 DASH = "-"
@@ -23,6 +24,10 @@ NOTE = (
     "Drops are in points, against the untouched model on the same target and runtime; intervals are 95 %. Parity is "
     "the share of images for which artifact and torch simulation name the same class. Peak memory is that of a process "
     "which does nothing but serve the artifact. MACs are shown by the precision that the runtime runs them in."
+)
+LOSSES = (
+    "Decibels by which a layer's error lies below its output, on calibration images: 10 more is a tenth of the error. "
+    "The points before `on the walk` round the layer alone; those from there on have everything before it rounded too."
 )
 STAGE_COLUMNS = ("stage", "seconds", "top-1 %", "params", "MACs")
 
@@ -71,6 +76,7 @@ def markdown(record: Record) -> str:
         NOTE,
         *_choices(record),
         *_audits(record),
+        *_layers(record),
         "## Stages",
         _grid(STAGE_COLUMNS, [_stage(stage) for stage in record.stages]),
         "## To repeat it",
@@ -197,6 +203,25 @@ def _audits(record: Record) -> list[str]:
         if artifact.note:
             lines.append(f"- {artifact.name}: {artifact.note}")
     return ["## What runs in int8", "\n".join(_md(line) for line in lines)] if lines else []
+
+
+def _layers(record: Record) -> list[str]:
+    """What rounding costs each layer, the dearest first."""
+    points = list(dict.fromkeys(point for layer in record.layers for point in layer.loss))
+    if not points:
+        return []
+    dearest = sorted(record.layers, key=lambda layer: -layer.loss.get(points[-1], 0.0))
+    cells = [
+        (layer.name, f"w{layer.weight_bits}a{layer.activation_bits}", *(_loss(layer, point) for point in points))
+        for layer in dearest
+    ]
+    return ["## What each layer loses", LOSSES, _grid(("layer", "bits", *points), cells)]
+
+
+def _loss(layer: Layer, point: str) -> str:
+    """In decibels below the layer's output: 10 more is a tenth of the error."""
+    loss = layer.loss.get(point)
+    return "-" if loss is None else f"{-10 * math.log10(max(loss, 1e-12)):.1f}"
 
 
 def _grid(columns: Sequence[str], cells: Iterable[Sequence[str]]) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import libraries
 from ..errors import NotAvailable
 from . import mil_package
 
@@ -30,7 +31,8 @@ class CoreMLSession:
         if problem := missing():
             raise NotAvailable(problem)
         self._package = mil_package.open_package(path)
-        coremltools = mil_package.library()
+        self.input_shape, self.metadata = self._package.input_shape, self._package.metadata
+        coremltools = libraries.coremltools()
         with mil_package.named_failures(path):
             self._model = coremltools.models.MLModel(str(path), compute_units=coremltools.ComputeUnit.ALL)
 
@@ -39,16 +41,6 @@ class CoreMLSession:
 
     def __exit__(self, *exception: object) -> None:
         del self._model
-
-    @property
-    def input_shape(self) -> tuple[int | None, ...]:
-        """The input's shape; None where it is free."""
-        return self._package.input_shape
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """The artifact's own notes: preprocessing, classes, origin."""
-        return self._package.metadata
 
     def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """The logits of a batch of the package's own size; prepared images, also for an image input."""

@@ -28,6 +28,7 @@ class MilSession:
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         self._package = mil_package.open_package(path)
+        self.input_shape, self.metadata = self._package.input_shape, self._package.metadata
         from .mil_plan import Plan
 
         self._plan = Plan(mil_package.main_function(self._package), self._package.output)
@@ -38,16 +39,6 @@ class MilSession:
 
     def __exit__(self, *exception: object) -> None:
         del self._plan
-
-    @property
-    def input_shape(self) -> tuple[int | None, ...]:
-        """The input's shape; None where it is free."""
-        return self._package.input_shape
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """The artifact's own notes: preprocessing, classes, origin."""
-        return self._package.metadata
 
     def run(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """The logits of a batch of the package's own size; prepared images, also for an image input."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import libraries
 from ..errors import UserError, VerificationFailed
 
 PREPROCESSING = "vitc.preprocessing"
@@ -46,21 +47,12 @@ class Package:
 
 def missing() -> str | None:
     """Why packages cannot be read here."""
-    from ..export import coreml_library  # export brings torch, which no other engine needs
-
-    return coreml_library.missing()
-
-
-def library() -> Any:
-    """The module coremltools, which brings torch itself, or one line on how to get it."""
-    from ..export import coreml_library
-
-    return coreml_library.library()
+    return libraries.missing("coremltools")
 
 
 def open_package(path: Path) -> Package:
     """The package at `path`; nothing is compiled."""
-    coremltools = library()
+    coremltools = libraries.coremltools()
     if not path.is_dir():
         raise UserError(f"{path} does not exist; give a .mlpackage folder")
     with named_failures(path):
@@ -86,7 +78,7 @@ def open_package(path: Path) -> Package:
 
 def main_function(package: Package) -> Any:
     """The function that a prediction runs, of the package's MIL program with its weights."""
-    library()
+    libraries.coremltools()
     from coremltools.converters.mil.frontend.milproto.load import load
 
     with named_failures(package.path):

@@ -4,38 +4,30 @@ import json
 import re
 import tempfile
 from collections.abc import Collection
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NotAvailable, UserError, VerificationFailed
+from .. import libraries
+from ..errors import UserError, VerificationFailed
+from ..layers import layer_of
 from .audit import Kernel
 
 NAME = "onnxruntime"
 
 
-def library() -> Any:
-    """The module, or one line on how to get it."""
-    if problem := missing():
-        raise NotAvailable(problem)
-    import onnxruntime
-
-    return onnxruntime
-
-
 def missing() -> str | None:
     """Why this engine cannot run here."""
-    return None if find_spec("onnxruntime") else "onnxruntime is not installed: pip install onnxruntime"
+    return libraries.missing("onnxruntime")
 
 
 class OrtSession:
     """A loaded artifact; a context manager, and `run(images) -> logits`."""
 
     def __init__(self, path: Path, threads: int | None = None, profile: Path | None = None) -> None:
-        ort = library()
+        ort = libraries.onnxruntime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3
@@ -146,7 +138,7 @@ def promised(path: Path) -> dict[str, str]:
         weight = node.inputs[1] if node.op_type in _READ_CODES else None
         if weight in fixed and weight is not None:
             read[str(node.name)] = str(weight.name)
-    return {node: _layer(name) for node, name in read.items()}
+    return {node: layer_of(name.partition("/")[0]) for node, name in read.items()}  # behind it, the number of a part
 
 
 _READ_CODES = ("MatMulIntegerToFloat", "ConvInteger")
@@ -156,14 +148,6 @@ _READ_CODES = ("MatMulIntegerToFloat", "ConvInteger")
 def _node(kernel: str) -> str:
     """The node of the file that a kernel was made of: some fusions add to its name."""
     return re.sub(r"(_token_\d+|/.*)$", "", kernel)
-
-
-def _layer(codes: str) -> str:
-    """The layer that codes belong to; a slash stands before the number of a part of them."""
-    codes = codes.partition("/")[0]
-    for suffix in ("_codes", "_flat", ".weight"):
-        codes = codes.removesuffix(suffix)
-    return codes
 
 
 def _tensors(noted: list[dict[str, list[int]]]) -> tuple[tuple[str, tuple[int, ...]], ...]:

@@ -6,14 +6,14 @@ multiplies it, else f32.
 """
 
 from collections.abc import Collection
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NotAvailable, UserError, VerificationFailed
+from .. import libraries
+from ..errors import UserError, VerificationFailed
 from .audit import Kernel
 from .ov_graph import kernels, promises
 
@@ -23,25 +23,16 @@ NOTES = "framework"
 """Where an IR keeps the metadata of the ONNX file it was made of."""
 
 
-def library() -> Any:
-    """The module, or one line on how to get it."""
-    if problem := missing():
-        raise NotAvailable(problem)
-    import openvino
-
-    return openvino
-
-
 def missing() -> str | None:
     """Why this engine cannot run here."""
-    return None if find_spec("openvino") else "openvino is not installed: pip install openvino"
+    return libraries.missing("openvino")
 
 
 class OvSession:
     """A loaded artifact; a context manager, and `run(images) -> logits`."""
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        self._path, self._core = path, library().Core()
+        self._path, self._core = path, libraries.openvino().Core()
         self._model = _read(self._core, path)
         self._options = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -123,7 +114,7 @@ def executed(path: Path, images: NDArray[np.float32]) -> list[Kernel]:
 
 def promised(path: Path) -> dict[str, str]:
     """Node -> layer, for the products of an IR whose both factors are dequantized codes: these should be integer."""
-    return promises(_read(library().Core(), path))
+    return promises(_read(libraries.openvino().Core(), path))
 
 
 def values(path: Path, images: NDArray[np.float32], names: Collection[str]) -> dict[str, NDArray[np.float32]]:

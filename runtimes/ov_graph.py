@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from ..layers import layer_of
 from .audit import Kernel
 
 PRODUCTS = ("MatMul", "Convolution", "GroupConvolution", "ScaledDotProductAttention")
@@ -103,11 +104,7 @@ def _layer(product: Any) -> str | None:
     if node.get_type_name() != "Constant" or node.get_element_type().get_type_name() not in CODES:
         return None
     name: str = node.get_friendly_name()
-    if re.fullmatch(r"Constant[._]\d+", name):
-        return str(product.get_friendly_name())
-    for suffix in ("_codes", "_flat", ".weight"):
-        name = name.removesuffix(suffix)
-    return name
+    return str(product.get_friendly_name()) if re.fullmatch(r"Constant[._]\d+", name) else layer_of(name)
 
 
 def _rounded(value: Any) -> bool:

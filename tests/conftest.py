@@ -105,3 +105,26 @@ def interpret(mil_package: Callable[..., Path]) -> Callable[..., Any]:
         return Plan(reader.main_function(package), package.output).run(x)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def decomposed() -> Callable[..., Any]:
+    """`(function, size, batch)`: a function of images as an exported program in core operators."""
+    from torch import Tensor, nn
+
+    from vitc.models.program import export_program
+
+    class Calling(nn.Module):
+        """A function as a module."""
+
+        def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+            super().__init__()
+            self.function = function
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.function(images)
+
+    def export(function: Callable[[Tensor], Tensor], size: tuple[int, ...], batch: int) -> Any:
+        return export_program(Calling(function), size, batch).run_decompositions({})
+
+    return export

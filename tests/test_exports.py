@@ -52,7 +52,8 @@ def test_the_untouched_and_the_compressed_backbone_are_exported(
     backbone: Backbone, samples: Pixels, said: io.StringIO, tmp_path: Path
 ) -> None:
     making = exports(tmp_path / "run", said)
-    variants = making.variants(backbone, samples)
+    variants, losses = making.variants(backbone, samples)
+    assert {row["name"] for row in losses} == {"1", "3"}
     assert [(variant.backbone.precision, target) for variant, target in variants] == [
         ("fp32", "onnx"),
         ("int8", "onnx"),
@@ -63,7 +64,7 @@ def test_the_untouched_and_the_compressed_backbone_are_exported(
         "onnx/model.onnx",
     ]
     again = exports(tmp_path / "run", said, resume=True)
-    assert [again.exported(*variant) for variant in again.variants(backbone, samples)] == made
+    assert [again.exported(*variant) for variant in again.variants(backbone, samples)[0]] == made
     assert said.getvalue().count("reused") == 3
 
 
@@ -71,16 +72,17 @@ def test_other_calibration_images_make_another_artifact(
     backbone: Backbone, samples: Pixels, said: io.StringIO, tmp_path: Path
 ) -> None:
     making = exports(tmp_path / "run", said)
-    _, (first, _) = making.variants(backbone, samples)
+    (_, (first, _)), _ = making.variants(backbone, samples)
     one = making.exported(first, "onnx")
     other = exports(tmp_path / "run", said, resume=True)
-    _, (second, _) = other.variants(backbone, samples.first(4))
+    (_, (second, _)), _ = other.variants(backbone, samples.first(4))
     assert other.exported(second, "onnx").sha256 != one.sha256
 
 
 def test_without_a_technique_there_is_one(backbone: Backbone, said: io.StringIO, tmp_path: Path) -> None:
     making = exports(tmp_path, said, recipe=Recipe(ptq="off"))
-    ((variant, target),) = making.variants(backbone, None)
+    ((variant, target),), losses = making.variants(backbone, None)
+    assert losses == []
     assert making.exported(variant, target).path == tmp_path / "onnx" / "model.onnx"
 
 
@@ -91,7 +93,7 @@ def test_an_artifact_says_what_is_to_be_known_of_it(
     noted = replace(plain, write=lambda *given: replace(plain.write(*given), note="not built here: no device"))
     monkeypatch.setitem(TARGETS, "onnx", noted)
     making = exports(tmp_path, said)
-    made = [making.exported(*variant) for variant in making.variants(backbone, samples)]
+    made = [making.exported(*variant) for variant in making.variants(backbone, samples)[0]]
     assert {artifact.note for artifact in made} == {"not built here: no device"}
     assert "int8/onnx: not built here: no device" in said.getvalue()
 

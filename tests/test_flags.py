@@ -12,12 +12,13 @@ BESIDE_THE_RECIPE = {"context", "recipe", "out", "resume", "check", "dry_run", "
 
 
 def test_compress_takes_every_word_of_a_recipe() -> None:
-    assert set(inspect.signature(compress).parameters) - BESIDE_THE_RECIPE == set(WORDS) - {"preprocessing"}
+    assert set(inspect.signature(compress).parameters) - BESIDE_THE_RECIPE == set(WORDS) - {"preprocessing", "layers"}
 
 
 def test_export_takes_what_goes_without_calibration() -> None:
     words = set(inspect.signature(export_).parameters) - BESIDE_THE_RECIPE
-    assert set(WORDS) - words == {"preprocessing", "ptq", "calib", "calib_images", "static", "allow_fallback"}
+    bits = {"ptq", "effort", "equalize", "ranges", "rounding", "attention", "exclude", "layers"}
+    assert set(WORDS) - words == bits | {"preprocessing", "calib", "calib_images", "static", "allow_fallback"}
 
 
 @pytest.mark.parametrize("word", [*PTQ, *Recipe().export])

@@ -11,6 +11,8 @@ FLOORS = (
     "errors",
     "atomic",
     "versions",
+    "layers",
+    "libraries",
     "progress",
     "models",
     "compress",

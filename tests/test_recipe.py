@@ -14,6 +14,17 @@ FULL = Recipe(
     data="images",
     calib='others "quoted"',
     calib_images=3,
+    ptq="w6a6",
+    effort="fast",
+    equalize=("smooth",),
+    ranges="mse",
+    rounding="gptq",
+    attention=True,
+    exclude=("head",),
+    layers={"depthwise": {"weight_bits": 8}, "blocks.0.*": {"weight_bits": 8, "activation_bits": 8}},
+    static=True,
+    image_input=True,
+    allow_fallback=True,
     export=("onnx",),
     runtime=("onnxruntime",),
     threads=1,
@@ -46,7 +57,7 @@ def test_flags_lie_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) 
 def test_nothing_said_is_the_demo_in_int8() -> None:
     recipe = resolve(None, {})
     assert (recipe.model, recipe.data, recipe.ptq, recipe.export) == ("demo", "demo", "int8", ("onnx",))
-    assert recipe.technique is PTQ["int8"]
+    assert recipe.technique == PTQ["int8"]
     assert recipe.runtimes_of("onnx") == ("onnxruntime",)
 
 
@@ -72,7 +83,7 @@ def test_what_is_off_is_no_technique() -> None:
         ("export = 'onnx'", "export is 'onnx'"),
         ("export = [1]", r"export is \[1\]"),
         ("preprocessing = 'none'", "preprocessing is 'none'"),
-        ("ptq = 'int7'", "ptq does not know 'int7'; allowed: int8, int4, binary, off"),
+        ("ptq = 'int7'", "ptq does not know 'int7'; allowed: int8, int4, w4a8, w6a6, w4a4, w3a3, binary, off"),
         ("export = ['onyx']", "export does not know 'onyx'; allowed: onnx"),
         ("export = ['onnx', 'onnx']", "export names 'onnx' more than once"),
         ("export = []", "export names no target"),

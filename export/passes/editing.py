@@ -8,17 +8,23 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 
+def reads(node: ir.Node | None, position: int) -> ir.Value | None:
+    """An input, where there is a node and it has it."""
+    return node.inputs[position] if node is not None and position < len(node.inputs) else None
+
+
 def constant(value: ir.Value | None) -> NDArray[Any] | None:
-    """What a value always is; None where that depends on the image."""
-    if value is None or value.is_graph_input() or value.const_value is None:
+    """What a value always is, stored or made by a Constant node; None where that depends on the image."""
+    if value is None or value.is_graph_input():
         return None
-    return value.const_value.numpy()
+    tensor = ir.convenience.get_const_tensor(value)
+    return None if tensor is None else tensor.numpy()
 
 
-def made_by(value: ir.Value | None, operator: str) -> ir.Node | None:
-    """The node that makes the value, if it is one of that type."""
+def made_by(value: ir.Value | None, operator: str | None = None) -> ir.Node | None:
+    """The node that makes the value; where an operator is named, only if it is one of that type."""
     node = value.producer() if value is not None else None
-    return node if node is not None and node.op_type == operator else None
+    return node if node is not None and operator in {None, node.op_type} else None
 
 
 def only_reader(value: ir.Value) -> ir.Node | None:

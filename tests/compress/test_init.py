@@ -41,7 +41,8 @@ def test_a_technique_is_frozen_and_needs_no_arguments(row: Row) -> None:
         technique.anything = 1  # type: ignore[attr-defined]
     assert technique == row.technique()
     assert hash(technique) == hash(row.technique())
-    assert list(inspect.signature(technique.apply).parameters) == ["backbone", "batches"]
+    wanted = [p.name for p in inspect.signature(technique.apply).parameters.values() if p.default is p.empty]
+    assert wanted == ["backbone", "batches"]
 
 
 @pytest.mark.parametrize("row", TECHNIQUES, ids=lambda row: row.name)

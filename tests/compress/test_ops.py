@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from vitc.compress import ops
 from vitc.compress.scheme import SCHEMES
+from vitc.models.program import trace
 
 LIMITS = [(-1.0, 3.0), (0.0, 6.0), (-2.5, 0.0), (0.5, 2.0), (0.0, 0.0), (-1e-3, 40.0)]
 
@@ -89,8 +90,67 @@ def test_the_fake_kernels_tell_the_true_shapes() -> None:
     kernel, scale = torch.ones(8, 2, 3, 3, dtype=torch.int8), torch.ones(8)
     for operator, arguments in (
         (ops.quantize, (x, -1.0, 1.0, 8, "asymmetric")),
+        (ops.quantize_axis, (x, [-1.0] * 3, [1.0, 2.0, 3.0], 1, 8, "asymmetric")),
         (ops.linear, (x, codes, torch.ones(5), None, 8)),
         (ops.conv2d, (image, kernel, scale, None, [2, 1], [1, 0], [1, 1], 2, 8)),
     ):
         found = torch.library.opcheck(operator, arguments, test_utils=("test_schema", "test_faketensor"))
         assert set(found.values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("axis", [0, 2, -1])
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("bits", [4, 8])
+def test_quantize_axis_is_quantize_for_each_index(axis: int, scheme: str, bits: int) -> None:
+    x = torch.randn(6, 3, 6)
+    before = x.clone()
+    whole = torch.ops.vitc.quantize_axis(x, *map(list, zip(*LIMITS, strict=True)), axis, bits, scheme)
+    for index, (low, high) in enumerate(LIMITS):
+        part = torch.ops.vitc.quantize(x.select(axis, index).contiguous(), low, high, bits, scheme)
+        assert torch.equal(whole.select(axis, index), part)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize(("low", "high"), [([0.0], [1.0]), ([0.0] * 3, [1.0] * 2), ([0.0] * 4, [1.0] * 4)])
+def test_as_many_ranges_as_indices_are_asked_for(low: list[float], high: list[float]) -> None:
+    with pytest.raises(ValueError, match="axis 1"):
+        torch.ops.vitc.quantize_axis(torch.randn(2, 3), low, high, 1, 8, "asymmetric")
+
+
+class Rounded(nn.Module):
+    """Both ways to round."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        whole = torch.ops.vitc.quantize(images, -1.0, 3.0, 8, "asymmetric")
+        result: Tensor = torch.ops.vitc.quantize_axis(whole, [-0.5, 0.0], [1.0, 0.7], 1, 8, "asymmetric")
+        return result
+
+
+def test_another_scheme_is_for_all_that_rounds() -> None:
+    program = trace(Rounded(), (2, 4, 4))
+    other = ops.retarget(program, "symmetric")
+    assert (ops.scheme_of(program), ops.scheme_of(other)) == ("asymmetric", "symmetric")
+    schemes = [node.args[-1] for node in other.graph.nodes if node.target in ops.ROUNDING]
+    assert schemes == ["symmetric"] * 2
+    images = torch.randn(2, 2, 4, 4)
+    assert torch.equal(program(images), Rounded()(images)), "the first program is as it was"
+    assert not torch.equal(program(images), other(images))
+
+
+def test_a_program_that_only_rounds_by_index_has_a_scheme() -> None:
+    class Alone(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            result: Tensor = torch.ops.vitc.quantize_axis(images, [-0.5, 0.0], [1.0, 0.7], 1, 8, "symmetric")
+            return result
+
+    assert ops.scheme_of(trace(Alone(), (2, 4, 4))) == "symmetric"
+
+
+def test_what_had_a_scheme_of_its_own_keeps_it() -> None:
+    program = trace(Rounded(), (2, 4, 4))
+    second = [node for node in program.graph.nodes if node.target in ops.ROUNDING][1]
+    second.args = (*second.args[:-1], "symmetric")
+    for wanted in SCHEMES:
+        other = ops.retarget(program, wanted)
+        schemes = [node.args[-1] for node in other.graph.nodes if node.target in ops.ROUNDING]
+        assert schemes == [wanted, "symmetric"]

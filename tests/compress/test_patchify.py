@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.nn import functional
 
-from vitc.compress.patchify import arguments, patchify
+from vitc.compress.graph import arguments
+from vitc.compress.patchify import patchify
 from vitc.models.program import trace
 
 SIZE = (4, 12, 12)

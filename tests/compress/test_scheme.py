@@ -72,3 +72,14 @@ def test_every_scheme_is_listed_under_its_name() -> None:
     assert all(scheme.name == name for name, scheme in SCHEMES.items())
     onnx = SCHEMES["asymmetric"]
     assert (onnx.signed, onnx.symmetric) == (False, False)
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+@pytest.mark.parametrize("limits", RANGES)
+@pytest.mark.parametrize("scheme", [UNSIGNED, SIGNED], ids=lambda scheme: scheme.name)
+def test_a_byte_of_its_kind_holds_every_code(scheme: Scheme, limits: tuple[float, float], bits: int) -> None:
+    grid = scheme.grid(*limits, bits)
+    held = np.iinfo(grid.kind)
+    assert held.min <= grid.lowest < grid.highest <= held.max
+    assert grid.fills_byte is ((held.min, held.max) == (grid.lowest, grid.highest)) is (bits == 8)
+    assert grid.ends == (value(grid, grid.lowest), value(grid, grid.highest))

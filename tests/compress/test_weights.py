@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vitc.compress.weights import DEAD, pair_reach, quantize_channels
+from vitc.compress.weights import DEAD, highest, keep_pairs, neighbours, pair_reach, quantize_channels, snap
 
 onnx = pytest.importorskip("onnx")
 
@@ -141,3 +141,35 @@ def test_one_bit_of_nothing_is_next_to_nothing() -> None:
     codes, scale = quantize_channels(torch.zeros(2, 4), 1)
     assert (codes.abs() == 1).all()
     assert (scale < 1e-20).all()
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_snapping_finds_the_nearest_code(bits: int) -> None:
+    values = 200 * drawn(3, 50)
+    allowed = torch.tensor([-1, 1]) if bits == 1 else torch.arange(-highest(bits), highest(bits) + 1)
+    nearest = (values[..., None] - allowed).abs().min(-1).values
+    torch.testing.assert_close((snap(values, bits) - values).abs(), nearest)
+
+
+def test_snapping_beside_a_code_stops_where_the_pair_would_saturate() -> None:
+    values, beside = torch.tensor([127.0, 90.0, -127.0, -20.0]), torch.tensor([30.0, 30.0, -127.0, 127.0])
+    assert snap(values, 8, beside).tolist() == [98, 90, -1, -20]
+    assert snap(torch.tensor([7.0]), 4, torch.tensor([7.0])).tolist() == [7]
+
+
+@pytest.mark.parametrize("width", [1, 2, 27, 64])
+def test_pairs_are_kept_with_the_smallest_change(width: int) -> None:
+    codes = torch.randint(-127, 128, (40, width), generator=torch.Generator().manual_seed(width)).to(torch.int8)
+    kept = keep_pairs(codes)
+    assert (kept.dtype, kept.shape) == (torch.int8, codes.shape)
+    assert pairs(kept).sum(2).abs().max() <= 128
+    assert kept.int().abs().max() <= 127
+    excess = (pairs(codes).sum(2).abs() - 128).clamp_min(0)
+    change = (pairs(codes) - pairs(kept)).abs()
+    assert torch.equal(change.sum(2), excess)
+    assert (change[..., 0] - change[..., 1]).abs().max() <= 1
+    assert width == 1 or excess.any()
+
+
+def test_neighbours_are_those_that_kernels_add() -> None:
+    assert neighbours(5) == [1, 0, 3, 2, None]

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from vitc.errors import UserError
 from vitc.export import coreml_image, to_coreml
-from vitc.export.coreml_library import library
 from vitc.export.options import Options
+from vitc.libraries import coremltools
 from vitc.models.backbone import Backbone, Preprocessing
 from vitc.runtimes.mil_package import main_function, open_package
 
@@ -28,7 +28,7 @@ def backbone(
 
 
 def description(path: Path) -> Any:
-    return library().models.MLModel(str(path), skip_model_load=True).get_spec().description
+    return coremltools().models.MLModel(str(path), skip_model_load=True).get_spec().description
 
 
 @pytest.fixture(scope="module")

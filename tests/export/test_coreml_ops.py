@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vitc.compress.quantize import codes_of
+from vitc.compress.round_layers import flat_weight, stored
 from vitc.compress.scheme import SCHEMES
+from vitc.compress.weights import quantize_channels
 from vitc.export import coreml_ops, to_coreml
 from vitc.models.backbone import Backbone, Preprocessing
 from vitc.runtimes.mil import MilSession
@@ -25,7 +26,10 @@ class Coded(nn.Module):
     def __init__(self, function: Callable[..., Tensor], weight: Tensor | None = None, bits: int = 8) -> None:
         super().__init__()
         self.function, self.bits = function, bits
-        codes, scale = (torch.zeros(1), torch.zeros(1)) if weight is None else codes_of(weight, bits)
+        codes, scale = torch.zeros(1), torch.zeros(1)
+        if weight is not None:
+            flat, scale = quantize_channels(flat_weight(weight), bits)
+            codes = stored(flat, weight)
         self.register_buffer("layer_weight_codes", codes)
         self.register_buffer("layer_weight_scale", scale)
         self.register_buffer("bias", torch.linspace(-1, 1, len(scale)))
@@ -68,6 +72,23 @@ def test_quantize_rounds_to_the_grid_of_the_scheme(bits: int, scheme: str, image
     assert (apart > 0.5).float().mean() < 0.1
     assert apart.max() < 1.1
     assert len(found.unique()) <= 2**bits
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("scheme", ["symmetric", "asymmetric"])
+def test_quantize_axis_rounds_every_index_to_a_grid_of_its_own(
+    axis: int, bits: int, scheme: str, images: Tensor, tmp_path: Path
+) -> None:
+    count = SIZE[axis - 1] if axis > 0 else SIZE[axis]
+    low, high = ([side * (index + 1) for index in range(count)] for side in (-0.4, 0.3))
+    module = Coded(lambda x, *_: torch.ops.vitc.quantize_axis(x, low, high, axis, bits, scheme))
+    wanted, found = (values.view(1, *SIZE).movedim(axis, 0) for values in answers(module, images, tmp_path))
+    for index, ends in enumerate(zip(low, high, strict=True)):
+        apart = (found[index] - wanted[index]).abs() / SCHEMES[scheme].grid(*ends, bits).scale
+        assert (apart > 0.5).float().mean() < 0.1
+        assert apart.max() < 1.1
+        assert len(found[index].unique()) <= 2**bits
 
 
 @pytest.mark.parametrize("bits", [8, 4, 1])

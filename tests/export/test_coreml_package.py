@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from vitc.export import coreml_package
-from vitc.export.coreml_library import library
+from vitc.libraries import coremltools
 
 pytest.importorskip("coremltools")
 DATED = "com.github.apple.coremltools.conversion_date"
 
 
 def spec(notes: Mapping[str, str]) -> Any:
-    model = library().proto.Model_pb2.Model()
+    model = coremltools().proto.Model_pb2.Model()
     model.specificationVersion = 8
     model.description.metadata.userDefined.update(notes)
     return model
@@ -50,7 +50,7 @@ def test_the_package_has_core_ml_s_folders(weights: Path, tmp_path: Path) -> Non
 def test_our_notes_replace_those_of_coremltools(weights: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.mlpackage"
     coreml_package.save(spec({DATED: "2026-01-01"}), weights, {"vitc.name": "a"}, path)
-    loaded = library().models.MLModel(str(path), skip_model_load=True)
+    loaded = coremltools().models.MLModel(str(path), skip_model_load=True)
     assert dict(loaded.user_defined_metadata) == {"vitc.name": "a"}
 
 

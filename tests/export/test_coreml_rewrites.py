@@ -7,7 +7,6 @@ from torch.export import ExportedProgram
 from torch.nn import functional
 
 from vitc.export.coreml_rewrites import rewrite
-from vitc.models.program import export_program
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch's own, of copying a program
 
@@ -16,17 +15,7 @@ UNEVEN = {"kernel_size": (2, 3), "dilation": (2, 1), "padding": (1, 0), "stride"
 aten = torch.ops.aten
 
 Function = Callable[[Tensor], Tensor]
-
-
-class Calling(nn.Module):
-    """A function as a module."""
-
-    def __init__(self, function: Function) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.function(images)
+Traced = Callable[[Function], ExportedProgram]
 
 
 def positions(images: Tensor) -> Tensor:
@@ -74,9 +63,9 @@ FUNCTIONS: dict[str, tuple[Function, object]] = {
 }
 
 
-def traced(function: Function) -> ExportedProgram:
-    program: ExportedProgram = export_program(Calling(function), SIZE, batch=1).run_decompositions({})
-    return program
+@pytest.fixture
+def traced(decomposed: Callable[..., ExportedProgram]) -> Traced:
+    return lambda function: decomposed(function, SIZE, batch=1)
 
 
 def operators(program: ExportedProgram) -> set[object]:
@@ -84,7 +73,7 @@ def operators(program: ExportedProgram) -> set[object]:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_operator_is_gone_and_the_numbers_are_the_same(name: str) -> None:
+def test_the_operator_is_gone_and_the_numbers_are_the_same(traced: Traced, name: str) -> None:
     function, operator = FUNCTIONS[name]
     program = traced(function)
     assert operator in operators(program), "the case tests nothing"
@@ -94,13 +83,13 @@ def test_the_operator_is_gone_and_the_numbers_are_the_same(name: str) -> None:
     torch.testing.assert_close(program.module()(images), function(images), rtol=1e-5, atol=1e-5)
 
 
-def test_a_table_of_constants_leaves_no_operator_behind() -> None:
+def test_a_table_of_constants_leaves_no_operator_behind(traced: Traced) -> None:
     program = traced(positions)
     rewrite(program.graph_module)
     assert operators(program) == {aten.matmul}
 
 
-def test_what_is_computed_from_weights_is_not_folded() -> None:
+def test_what_is_computed_from_weights_is_not_folded(traced: Traced) -> None:
     layer = nn.Linear(16, 4)
     program = traced(lambda x: x @ functional.softmax(layer.weight, 1).t())
     before = operators(program)
@@ -110,7 +99,7 @@ def test_what_is_computed_from_weights_is_not_folded() -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_output_keeps_the_name_that_the_signature_gives_it(name: str) -> None:
+def test_the_output_keeps_the_name_that_the_signature_gives_it(traced: Traced, name: str) -> None:
     program = traced(FUNCTIONS[name][0])
     rewrite(program.graph_module)
     (wanted,) = (spec.arg.name for spec in program.graph_signature.output_specs)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vitc.export.coreml_library import library, quiet
 from vitc.export.coreml_weights import deployment_target, packed, palette
+from vitc.libraries import coremltools, quiet
 
 pytest.importorskip("coremltools")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -34,7 +34,7 @@ def program(weight: Any, shape: tuple[int, ...], system: str) -> Any:
     """A program with one linear or convolution of a weight, as coremltools' builder makes it."""
     from coremltools.converters.mil import Builder
 
-    @Builder.program(input_specs=[Builder.TensorSpec(shape)], opset_version=library().target[system])
+    @Builder.program(input_specs=[Builder.TensorSpec(shape)], opset_version=coremltools().target[system])
     def built(x: Any) -> Any:
         layer = Builder.linear if len(shape) == 2 else Builder.conv
         return layer(x=x, weight=weight(), name="out")
@@ -46,7 +46,7 @@ def saved(made: Any, system: str, folder: Path) -> tuple[Any, int]:
     """The operation that unfolds the weight in the saved package, and the bytes of the package's weights."""
     from coremltools.converters.mil.frontend.milproto.load import load
 
-    ct = library()
+    ct = coremltools()
     with quiet():
         path = folder / "a.mlpackage"
         model = ct.convert(

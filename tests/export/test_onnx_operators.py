@@ -57,3 +57,28 @@ def test_attention_is_two_products_and_no_arithmetic_on_shapes(tmp_path: Path) -
     assert kinds.count("MatMul") == 2
     assert not {"Shape", "Concat", "CastLike", "Sqrt"} & set(kinds)
     assert kinds.count("Mul") == 2, "one is the module's own; the scale is applied once"
+
+
+class Ranges(nn.Module):
+    """A range for each index of an axis."""
+
+    def __init__(self, axis: int, bits: int, scheme: str) -> None:
+        super().__init__()
+        self.how = axis, bits, scheme
+
+    def forward(self, images: Tensor) -> Tensor:
+        count = images.shape[self.how[0]]
+        low, high = ([side * (index + 1) for index in range(count)] for side in (-0.2, 0.3))
+        result: Tensor = torch.ops.vitc.quantize_axis(images, low, high, *self.how)
+        return result.flatten(1)
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+@pytest.mark.parametrize("bits", [3, 8])
+@pytest.mark.parametrize("scheme", ["asymmetric", "symmetric"])
+def test_ranges_along_an_axis_round_as_in_torch(axis: int, bits: int, scheme: str, tmp_path: Path) -> None:
+    module = Ranges(axis, bits, scheme)
+    kinds, found = exported(module, tmp_path)
+    np.testing.assert_allclose(found, module(IMAGES).numpy(), rtol=1e-6, atol=1e-6)
+    assert kinds.count("QuantizeLinear") == 1
+    assert kinds.count("DequantizeLinear") == 1

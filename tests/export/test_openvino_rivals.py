@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vitc import libraries
 from vitc.errors import NotAvailable, UserError
 from vitc.export import openvino_rivals, to_openvino
 from vitc.export.options import Options
@@ -83,6 +84,6 @@ def test_without_images_it_says_so(backbone: Backbone, tmp_path: Path) -> None:
 def test_without_nncf_it_says_what_to_install(
     backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openvino_rivals, "find_spec", lambda _: None)
+    monkeypatch.setattr(libraries, "find_spec", lambda _: None)
     with pytest.raises(NotAvailable, match="pip install nncf"):
         openvino_rivals.rivals(backbone, tmp_path, batches=batches())

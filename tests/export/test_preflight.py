@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from vitc.errors import UserError
 from vitc.export.options import DEFAULTS
-from vitc.export.preflight import Finding, subject
+from vitc.export.preflight import Finding, refusal, subject
 from vitc.models.backbone import Backbone, Preprocessing
 
 
@@ -32,3 +33,17 @@ def test_peaks_are_the_largest_magnitudes_of_every_value() -> None:
 def test_a_finding_is_one_line_with_its_mend() -> None:
     finding = Finding("opset", "graph", "opset 11", "export with opset 17", fatal=True)
     assert str(finding) == "opset: graph: opset 11; export with opset 17"
+
+
+def test_a_failed_trial_is_a_fatal_finding_with_its_mend() -> None:
+    failure = UserError("tiny cannot become ONNX: there are kth values; or so; replace it in the model")
+    found = refusal("onnx", "tiny", failure)
+    assert (found.rule, found.where, found.fatal) == ("onnx", "tiny", True)
+    assert found.what == "tiny cannot become ONNX: there are kth values; or so"
+    assert found.mend == "replace it in the model"
+
+
+def test_a_failure_that_names_no_mend_is_told_whole() -> None:
+    found = refusal("onnx", "tiny", UserError("torch.export cannot trace this model: sorry"))
+    assert found.what == "torch.export cannot trace this model: sorry"
+    assert "another target" in found.mend

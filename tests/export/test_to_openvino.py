@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vitc import libraries
 from vitc.compress.quantize import Quantize
 from vitc.errors import NotAvailable, UserError
 from vitc.export import to_openvino
@@ -179,14 +180,15 @@ def test_what_openvino_refuses_is_told_in_one_line(backbone: Backbone, monkeypat
     with pytest.raises(UserError) as told:
         to_openvino.convert(backbone)
     assert str(told.value) == (
-        "tiny cannot become OpenVINO IR: OpenVINO does not support ONNX operations: X.Y; replace it in the model"
+        "tiny cannot become OpenVINO IR: OpenVINO does not support ONNX operations: X.Y; "
+        "replace it in the model, or choose another target"
     )
 
 
 def test_without_openvino_it_says_what_to_install(
     backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(to_openvino, "find_spec", lambda _: None)
+    monkeypatch.setattr(libraries, "find_spec", lambda _: None)
     with pytest.raises(NotAvailable, match="pip install openvino"):
         to_openvino.write(backbone, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from vitc import libraries
 from vitc.compress.quantize import Quantize
 from vitc.errors import NotAvailable, UserError, VerificationFailed
 from vitc.export import drift, to_openvino
@@ -191,7 +192,7 @@ def test_a_truncated_file_is_refused_in_one_line(vit: Path, file: str, share: fl
 
 
 def test_without_openvino_it_says_what_to_install(vit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ov, "find_spec", lambda _: None)
+    monkeypatch.setattr(libraries, "find_spec", lambda _: None)
     assert ov.missing() == "openvino is not installed: pip install openvino"
     with pytest.raises(NotAvailable, match="pip install openvino"):
         ov.OvSession(vit)

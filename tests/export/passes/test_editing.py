@@ -21,12 +21,26 @@ def test_only_what_is_stored_is_constant(graph: ir.Graph) -> None:
     weights = editing.constant(add.inputs[1])
     assert weights is not None
     assert weights.tolist() == [1, 2, 3]
+    given = editing.constant(editing.put(add, "Constant", (), {"value_ints": [4, 5]}))
+    assert given is not None
+    assert given.tolist() == [4, 5]
+
+
+def test_what_a_node_reads_is_found_where_there_is_something(graph: ir.Graph) -> None:
+    add, _ = graph
+    value = editing.reads(add, 1)
+    assert value is not None
+    assert value.name == "w"
+    assert editing.reads(add, 2) is None
+    assert editing.reads(None, 0) is None
 
 
 def test_makers_and_readers(graph: ir.Graph) -> None:
     add, relu = graph
     assert editing.made_by(relu.inputs[0], "Add") is add
     assert editing.made_by(relu.inputs[0], "Mul") is None
+    assert editing.made_by(relu.inputs[0]) is add
+    assert editing.made_by(add.inputs[0]) is None
     assert editing.made_by(add.inputs[0], "Add") is None
     assert editing.only_reader(add.outputs[0]) is relu
     assert editing.only_reader(relu.outputs[0]) is None, "the graph's output is read by whoever runs it"
