@@ -31,4 +31,4 @@ class Row:
 KINDS = ("structure", "tokens", "factorize", "recover", "bits")
 """What is done first stands first: a step sees what earlier kinds left, and bits see the final structure."""
 
-TECHNIQUES = (Row("quantize", "bits", Quantize, "static linear-only int8 with calibrated full ranges"),)
+TECHNIQUES = (Row("quantize", "bits", Quantize, "static, linears and convolutions only; equalized, compensated (docs/quantization.md)"),)

@@ -25,7 +25,7 @@ def put(program: GraphModule, settled: Settled) -> None:
     owner, _, leaf = str(as_node(site.args[1]).target).rpartition(".")
     module = program.get_submodule(owner)
     stored: list[Node | None] = []
-    parts = {"codes": settled.codes, "scale": settled.scale, "bias": settled.bias}
+    parts = {"codes": settled.codes, "scale": settled.scale, "offset": settled.bias}
     with program.graph.inserting_before(site):
         for part, tensor in parts.items():
             if tensor is None:

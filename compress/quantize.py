@@ -31,10 +31,8 @@ from .scheme import SCHEMES
 from .walk import Walk
 from .widths import Override, widths
 
-IMAGES = 64
+IMAGES = 48
 """How many go through the walk, however many there are: its memory grows with them, its accuracy hardly."""
-
-
 ROTATED = 6
 """Bits of activations from which on the residual stream is rotated: with more, its outliers cost less than it does."""
 EFFORTS: dict[str, Reconstruct | None] = {"fast": None, "normal": None, "high": Reconstruct()}
@@ -133,7 +131,7 @@ class Quantize:
 
     def _method(self, bits: int) -> str:
         """How ranges are chosen for codes of so many bits."""
-        return self.ranges or ("minmax" if bits == 8 else "mse")
+        return self.ranges or ("cubic" if bits == 8 else "mse")
 
     def _round_inputs(self, draft: Draft, batches: Batches) -> None:
         """One `quantize` for every tensor that layers read, shared by those that want the same bits."""
@@ -161,8 +159,8 @@ class Quantize:
         """The codes of every layer, chosen on a walk with the first images."""
         low = any(bits != Bits(8, 8) for bits in draft.bits.values())
         how = EFFORTS[self.effort] if low else None
-        walk = Walk(draft.program, first(batches, IMAGES), exactly=how is not None)
-        rounder = Rounder(draft, walk, self.rounding or ("gptq" if low else "bias"))
+        walk = Walk(draft.program, first(batches, how.images if how else IMAGES), exactly=how is not None)
+        rounder = Rounder(draft, walk, self.rounding or "gptq")
         if how is None:
             walk.run(rounder.visit, lambda _: None)
         else:

@@ -33,6 +33,8 @@ class Reconstruct:
     """How long, and how fast, a block learns."""
 
     steps: int = 500
+    images: int = 128
+    """That blocks learn from, however many there are."""
     batch: int = 32
     weight_rate: float = 1e-4
     """Of the weights and biases, in Adam's steps; as a share of a step of the grid it is about ten times that."""

@@ -69,7 +69,7 @@ def test_what_is_noted_is_the_error_of_the_layer_beside_its_own_input(module: nn
     walk = Walk(found.draft.program, batches)
     walk.instead = {site: one.call for site, one in found.settled.items()}
     walk.run(lambda _: None, lambda node: known.update({node: torch.cat(walk.rounded[node])}))
-    head = module[-1]
+    head = list(module.children())[-1]
     assert isinstance(head, nn.Linear)
     with torch.no_grad():
         wanted = head(known[as_node(rounded.args[0])])
