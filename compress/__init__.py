@@ -31,4 +31,11 @@ class Row:
 KINDS = ("structure", "tokens", "factorize", "recover", "bits")
 """What is done first stands first: a step sees what earlier kinds left, and bits see the final structure."""
 
-TECHNIQUES = (Row("quantize", "bits", Quantize, "static, linears and convolutions only; equalized, compensated (docs/quantization.md)"),)
+TECHNIQUES = (
+    Row(
+        "quantize",
+        "bits",
+        Quantize,
+        "static, equalized, compensated: docs/quantization.md",
+    ),
+)

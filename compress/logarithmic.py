@@ -8,7 +8,7 @@ grid of b bits has 2 ** b values; the papers' programs count the zero on top of 
   come from a table of integers, as the kernels that it is meant for would have them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -94,9 +94,12 @@ def _(x: Tensor, *_grid: object) -> Tensor:
     return torch.empty_like(x)
 
 
+LOGARITHM = torch.ops.vitc.quantize_log.default
+
+
 def unexportable(program: GraphModule) -> list[str]:
     """The tensors of a program that no target can round as it does, by the names of their nodes."""
-    rounded = program.graph.find_nodes(op="call_function", target=torch.ops.vitc.quantize_log.default)
+    rounded = program.graph.find_nodes(op="call_function", target=LOGARITHM)
     return [str(node.args[0]) for node in rounded]
 
 
@@ -146,3 +149,7 @@ def _ordered(values: Tensor, shift: float) -> Tensor:
 def _quantile(ordered: Tensor, share: float) -> float:
     """The value below which a share of them lies; always positive."""
     return max(ordered[round(share * (len(ordered) - 1))].item(), TINIEST)
+
+
+SEARCHES: Mapping[str, Callable[[Tensor, int], LogGrid]] = {"sqrt2": sqrt2, "adaptive": adaptive}
+"""By the names of the kinds."""

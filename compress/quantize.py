@@ -20,9 +20,11 @@ from .draft import Bits, Draft
 from .equalize import STEPS
 from .fold_norm import fold
 from .graph import as_node, find_sites
+from .logarithmic import SEARCHES
 from .losses import Losses
+from .observe import observe
 from .patchify import patchify
-from .placing import put, round_input
+from .placing import put, round_input, round_softmax
 from .ranges import Range, calibrate
 from .reconstruct import Reconstruct, Reconstruction
 from .round_layers import Rounder, Settled
@@ -33,6 +35,9 @@ from .widths import Override, widths
 
 IMAGES = 48
 """How many go through the walk, however many there are: its memory grows with them, its accuracy hardly."""
+ROWS = 256
+"""Of a softmax, by which a logarithmic grid is chosen."""
+UNIFORM = "uniform"
 ROTATED = 6
 """Bits of activations from which on the residual stream is rotated: with more, its outliers cost less than it does."""
 EFFORTS: dict[str, Reconstruct | None] = {"fast": None, "normal": None, "high": Reconstruct()}
@@ -55,6 +60,8 @@ class Quantize:
     rounding: str | None = None
     attention: bool = False
     """What the attention products read, too."""
+    softmax: str = UNIFORM
+    """The grid of what attention weighs with, where attention is rounded: uniform, or one to compare in simulation."""
     grouped: bool = False
     """Grouped and depthwise convolutions too. CPU engines run them slower in integers, or in float after all."""
     exclude: tuple[str, ...] = ()
@@ -72,6 +79,8 @@ class Quantize:
         for name, allowed in words:
             if (value := getattr(self, name)) is not None and value not in allowed:
                 raise UserError(f"{name} does not know {value!r}; allowed: {', '.join(allowed)}")
+        if self.softmax not in (UNIFORM, *SEARCHES):
+            raise UserError(f"softmax does not know {self.softmax!r}; allowed: {', '.join((UNIFORM, *SEARCHES))}")
         for step in self.equalize or ():
             if step not in STEPS:
                 raise UserError(f"equalize does not know {step!r}; allowed: {', '.join(STEPS)}")
@@ -152,6 +161,10 @@ class Quantize:
         limits = ranges_of(draft.program, {node: (found.low, found.high) for node, found in seen.items()})
         for source, ends in limits.items():
             readers = [product for product in products if source in product.args]
+            if roles[source] == "softmax" and self.softmax != UNIFORM:
+                values = observe(draft.program, {source: -1}, batches, rows=ROWS)[source].rows
+                round_softmax(source, readers, SEARCHES[self.softmax](values, bits))
+                continue
             scheme = self.scheme if roles[source] == "softmax" else "symmetric"
             round_input(source, readers, Range(*ends), bits, scheme)
 

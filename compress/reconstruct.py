@@ -16,10 +16,9 @@ from torch.fx import GraphModule, Node
 from torch.nn import functional
 
 from .graph import WEIGHTED, as_node, aten, tensor
-from .ops import ROUNDING
 from .round_layers import Rounder, Settled
 from .scheme import SCHEMES, Grid
-from .walk import Known, Walk, evaluate, last_read
+from .walk import ROUNDS, Known, Walk, evaluate, last_read
 
 QUANTIZE = torch.ops.vitc.quantize.default
 """What has a range to learn."""
@@ -120,7 +119,7 @@ class Learner:
             return straight_through(
                 known[node.all_input_nodes[0]], self.scales[node].exp(), grid.zero_point, (grid.lowest, grid.highest)
             )
-        if node.target in ROUNDING:
+        if node.target in ROUNDS:
             x = known[node.all_input_nodes[0]]
             return x + (evaluate(node, known) - x).detach()
         if node in self.sites:

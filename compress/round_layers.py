@@ -12,10 +12,9 @@ from torch.nn import functional
 from .draft import Bits, Draft
 from .graph import arguments, as_node, aten, find_sites, is_grouped, tensor
 from .moments import Moments
-from .ops import ROUNDING
 from .rounding import ROUNDINGS
 from .rounding.nearest import Nearest
-from .walk import Walk
+from .walk import ROUNDS, Walk
 from .weights import quantize_channels
 
 POSITIONS = 256
@@ -83,7 +82,7 @@ class Rounder:
         have long become others fits the calibration images, and at 4 bits costs four points on all others.
         """
         rounded = as_node(site.args[0])
-        exact = as_node(rounded.args[0]) if rounded.target in ROUNDING else rounded
+        exact = as_node(rounded.args[0]) if rounded.target in ROUNDS else rounded
         return zip(self.walk.rounded[rounded], self.walk.rounded[exact], strict=True)
 
     def _dense(self, site: Node, weight: Tensor, bias: Tensor | None, bits: Bits) -> Settled:

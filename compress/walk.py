@@ -13,7 +13,11 @@ from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
 from .graph import attribute
+from .logarithmic import LOGARITHM
 from .ops import ROUNDING
+
+ROUNDS = (*ROUNDING, LOGARITHM)
+"""What the exact program does not do."""
 
 Values = list[Any]
 """What a node gives, one value a batch."""
@@ -56,11 +60,11 @@ class Walk:
 
     def compute(self, node: Node) -> None:
         """What a node gives."""
-        if self.exactly and node.target in ROUNDING:
+        if self.exactly and node.target in ROUNDS:
             self.exact[node] = self.exact[node.all_input_nodes[0]]  # the exact program does not round
         elif self.exactly:
             self.exact[node] = self._values(node, self.exact, None)
-        changed = not self.exactly or node.target in ROUNDING or node in self.instead
+        changed = not self.exactly or node.target in ROUNDS or node in self.instead
         if changed or any(self.rounded[read] is not self.exact[read] for read in node.all_input_nodes):
             self.rounded[node] = self._values(node, self.rounded, self.instead.get(node))
         else:
@@ -88,6 +92,6 @@ def last_read(program: GraphModule) -> dict[Node, list[Node]]:
     done: dict[Node, list[Node]] = {}
     for node in place:
         # What is rounded is still of interest to those who read it rounded.
-        readers = [reader for user in node.users for reader in (user, *(user.users if user.target in ROUNDING else ()))]
+        readers = [reader for user in node.users for reader in (user, *(user.users if user.target in ROUNDS else ()))]
         done.setdefault(max(readers, key=place.__getitem__, default=node), []).append(node)
     return done

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 
+from ..compress.logarithmic import unexportable
 from ..errors import UserError
 from ..models.backbone import Backbone
 from ..models.program import trace
@@ -43,6 +44,13 @@ def refusal(rule: str, where: str, failure: UserError) -> Finding:
     if not semicolon:
         what, mend = mend, "change the model, or choose another target"
     return Finding(rule, where, what, mend, fatal=True)
+
+
+def refuse_simulated(backbone: Backbone) -> None:
+    """Refuse a program that rounds as no target can."""
+    rounded = unexportable(backbone.module) if isinstance(backbone.module, GraphModule) else []
+    if rounded:
+        raise UserError(f"{rounded[0]} is rounded to powers, which no target can express; leave softmax uniform")
 
 
 @dataclass(frozen=True)

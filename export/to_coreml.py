@@ -26,7 +26,7 @@ from .coreml_package import save
 from .coreml_rewrites import rewrite
 from .coreml_weights import deployment_target
 from .options import DEFAULTS, Options
-from .preflight import Finding, Subject
+from .preflight import Finding, Subject, refuse_simulated
 from .to_onnx import INPUT, OUTPUT, metadata
 
 FILE = "model.mlpackage"
@@ -89,6 +89,7 @@ def _reason(failure: BaseException) -> str:
 
 def translatable(backbone: Backbone, batch: int | None) -> ExportedProgram:
     """The backbone's program in operators that coremltools translates, with a fixed batch."""
+    refuse_simulated(backbone)
     traced = export_program(backbone.module, backbone.preprocessing.input_size, batch or 1)
     with _unwarned():
         program: ExportedProgram = traced.run_decompositions({})

@@ -27,7 +27,7 @@ from .artifact import Artifact, artifact
 from .onnx_operators import translations
 from .options import DEFAULTS, Options
 from .packing import pack_weights
-from .preflight import Finding, Subject, refusal
+from .preflight import Finding, Subject, refusal, refuse_simulated
 
 OPSET = 20
 """The first with Gelu: at 18 it is five nodes, and int8 DeiT-Tiny 7 % slower on onnxruntime. Nothing needs more."""
@@ -82,6 +82,7 @@ def translate(backbone: Backbone, options: Options = DEFAULTS, opset: int = OPSE
 
 @lru_cache(maxsize=1)  # four targets begin with the same one, and so does preflight
 def _translated(backbone: Backbone, batch: int | None, opset: int) -> ir.Model:
+    refuse_simulated(backbone)
     size = backbone.preprocessing.input_size
     program = export_program(backbone.module, size, batch)
     try:

@@ -7,7 +7,9 @@ from torch.fx import GraphModule, Node
 
 from vitc.compress.graph import find_sites
 from vitc.compress.quantize import Quantize
+from vitc.compress.widths import Override
 from vitc.errors import UserError
+from vitc.export.preflight import refuse_simulated
 from vitc.models.backbone import Backbone, Preprocessing
 from vitc.models.program import trace
 from vitc.models.timm_ready import timm
@@ -160,6 +162,35 @@ def test_grouped_convolutions_stay_float_unless_asked_for(batches: list[Tensor],
 )
 def test_artifacts_are_called_by_their_bits(technique: Quantize, name: str) -> None:
     assert technique.precision == name
+
+
+def test_attention_is_rounded_where_it_is_asked_for(backbone: Backbone, batches: list[Tensor]) -> None:
+    made = Quantize(attention=True).apply(backbone, batches)
+    products = calls(made, torch.ops.aten.matmul.default)
+    assert len(products) == 4, "two a block, written out"
+    schemes = [str(node.args[4]) for product in products for node in product.all_input_nodes if len(node.args) == 5]
+    assert sorted(schemes) == [*["asymmetric"] * 2, *["symmetric"] * 6], "the softmax alone has a zero point"
+    wanted, found = answers(backbone, batches[0]), answers(made, batches[0])
+    assert (found - wanted).abs().max() < 0.1 * wanted.abs().max()
+
+
+@pytest.mark.parametrize("kind", ["sqrt2", "adaptive"])
+def test_a_logarithmic_softmax_is_simulated_and_not_exported(
+    backbone: Backbone, batches: list[Tensor], kind: str
+) -> None:
+    made = Quantize(4, 4, attention=True, softmax=kind).apply(backbone, batches)
+    logarithms = calls(made, vitc.quantize_log.default)
+    assert [node.args[1] for node in logarithms] == [kind] * 2
+    assert {user.target for node in logarithms for user in node.users} == {torch.ops.aten.matmul.default}
+    with pytest.raises(UserError, match="no target can express"):
+        refuse_simulated(made)
+
+
+def test_named_layers_have_widths_of_their_own(backbone: Backbone, batches: list[Tensor]) -> None:
+    technique = Quantize(4, 4, exclude=("blocks.0.*",), layers=(Override("*.fc2", 8, 8),))
+    made = technique.apply(backbone, batches)
+    assert [site.args[-1] for site in calls(made, LINEAR)] == [8, 4, 4, 4, 8, 8]
+    assert len(calls(made, torch.ops.aten.linear.default)) == 4
 
 
 def test_a_computed_weight_stays_float() -> None:
