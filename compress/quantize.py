@@ -6,6 +6,7 @@ what destroys it, and no kernel gains from it. What precedes the rounding change
 it makes up for its errors, layer by layer, or block by block.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from torch.fx import GraphModule, Node
@@ -75,15 +76,18 @@ class Quantize:
             for bits in (getattr(self, name), *(getattr(one, name) for one in self.layers)):
                 if bits is not None and not least <= bits <= 8:
                     raise UserError(f"{name} is {bits}; it must be between {least} and 8")
-        words = (("scheme", SCHEMES), ("effort", EFFORTS), ("ranges", METHODS), ("rounding", ROUNDINGS))
-        for name, allowed in words:
-            if (value := getattr(self, name)) is not None and value not in allowed:
-                raise UserError(f"{name} does not know {value!r}; allowed: {', '.join(allowed)}")
-        if self.softmax not in (UNIFORM, *SEARCHES):
-            raise UserError(f"softmax does not know {self.softmax!r}; allowed: {', '.join((UNIFORM, *SEARCHES))}")
-        for step in self.equalize or ():
-            if step not in STEPS:
-                raise UserError(f"equalize does not know {step!r}; allowed: {', '.join(STEPS)}")
+        words: tuple[tuple[str, tuple[str | None, ...], Collection[str]], ...] = (
+            ("scheme", (self.scheme,), SCHEMES),
+            ("effort", (self.effort,), EFFORTS),
+            ("equalize", self.equalize or (), STEPS),
+            ("ranges", (self.ranges,), METHODS),
+            ("rounding", (self.rounding,), ROUNDINGS),
+            ("softmax", (self.softmax,), (UNIFORM, *SEARCHES)),
+        )
+        for name, values, allowed in words:
+            for value in values:
+                if value is not None and value not in allowed:
+                    raise UserError(f"{name} does not know {value!r}; allowed: {', '.join(allowed)}")
 
     @property
     def precision(self) -> str:
@@ -93,11 +97,13 @@ class Quantize:
         return f"w{self.weight_bits}a{self.activation_bits}"
 
     def check(self, backbone: Backbone) -> None:
-        """Refuse what is quantized already."""
+        """Refuse what is quantized already, and patterns that name no layer."""
         if backbone.precision != FLOAT:
             raise UserError(
                 f"{backbone.name} is {backbone.precision} already; quantize a float backbone, or use --ptq off"
             )
+        if self.exclude or self.layers:
+            self.widths(trace(backbone.module, backbone.preprocessing.input_size))
 
     def apply(self, backbone: Backbone, batches: Batches, losses: Losses | None = None) -> Backbone:
         """The backbone as a quantized program, calibrated on `batches`; `losses` is told what it costs each layer."""

@@ -31,13 +31,13 @@ SITES = 4
 class Reconstruct:
     """How long, and how fast, a block learns."""
 
-    steps: int = 500
+    steps: int = 400
     images: int = 128
     """That blocks learn from, however many there are."""
-    batch: int = 32
-    weight_rate: float = 1e-4
-    """Of the weights and biases, in Adam's steps; as a share of a step of the grid it is about ten times that."""
-    range_rate: float = 1e-3
+    batch: int = 16
+    weight_rate: float = 2e-4
+    """Of the weights and biases, as Adam steps them."""
+    range_rate: float = 2e-3
     """Of the logarithms of the scales."""
     seed: int = 0
 
