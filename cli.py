@@ -61,6 +61,7 @@ def compress(
     ranges: flags.Ranges = None,
     rounding: flags.Rounding = None,
     attention: flags.Attention = None,
+    axiswise: flags.Axiswise = None,
     exclude: flags.Exclude = None,
     export: flags.Export = None,
     runtime: flags.Runtime = None,

@@ -55,6 +55,10 @@ Rounding = Annotated[
     ),
 ]
 Attention = Annotated[bool | None, typer.Option("--attention", help="Round what the attention products read, too")]
+Axiswise = Annotated[
+    bool | None,
+    typer.Option("--axiswise", help="A range for every head of attention and channel of depthwise convolutions"),
+]
 Exclude = Annotated[
     str | None, typer.Option(metavar="LIST", help="Layers that stay float: patterns of names, or types, as blocks.0.*")
 ]

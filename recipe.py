@@ -54,6 +54,8 @@ class Recipe:
     """How weights are rounded; None: as suits the bits."""
     attention: bool = False
     """Round what the attention products read, too."""
+    axiswise: bool = False
+    """A range for every head of attention and every channel of depthwise convolutions."""
     exclude: tuple[str, ...] = ()
     """Layers that stay float: patterns of their names, or types."""
     layers: Mapping[str, Any] = field(default_factory=dict)
@@ -90,7 +92,7 @@ class Recipe:
                 raise UserError(f"{name.replace('_', '-')} is {value}; it must be at least {least}")
         if self.weights and (self.model == "demo" or self.model.endswith(".pt2")):
             raise UserError(f"{self.model} brings its own weights; leave --weights out, or name another model")
-        for word in ("calib", "equalize", "ranges", "rounding", "attention", "exclude", "layers"):
+        for word in ("calib", "equalize", "ranges", "rounding", "attention", "axiswise", "exclude", "layers"):
             if self.ptq == "off" and getattr(self, word):
                 raise UserError(f"--{word} goes with quantization; leave it out, or choose --ptq int8")
         _ = self.technique  # which refuses what it cannot mean
@@ -110,6 +112,7 @@ class Recipe:
             ranges=self.ranges,
             rounding=self.rounding,
             attention=self.attention,
+            axiswise=self.axiswise,
             exclude=self.exclude,
             layers=tuple(_override(pattern, given) for pattern, given in self.layers.items()),
         )

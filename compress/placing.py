@@ -8,13 +8,19 @@ from torch.fx import GraphModule, Node
 
 from .graph import arguments, as_node
 from .logarithmic import LOGARITHM, LogGrid
-from .ranges import Range
+from .ranges import Along, Range, Ranges
 from .round_layers import Settled
 
 
 def round_input(source: Node, readers: list[Node], seen: Range, bits: int, scheme: str) -> None:
     """One `quantize` of a tensor, read in its place by `readers`."""
     _place(source, readers, torch.ops.vitc.quantize.default, (source, seen.low, seen.high, bits, scheme))
+
+
+def round_along(source: Node, readers: list[Node], ranges: Ranges, along: Along, scheme: str) -> None:
+    """One `quantize_axis` of a tensor, read in its place by `readers`."""
+    given = (source, list(ranges[0]), list(ranges[1]), along.axis, along.bits, scheme)
+    _place(source, readers, torch.ops.vitc.quantize_axis.default, given)
 
 
 def round_softmax(source: Node, readers: list[Node], grid: LogGrid) -> None:

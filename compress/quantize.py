@@ -9,25 +9,23 @@ it makes up for its errors, layer by layer, or block by block.
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 
 from ..errors import UserError
 from ..models.backbone import FLOAT, Backbone
 from ..models.data import Batches, first
 from ..models.program import trace
-from .attention import find_products, operands, ranges_of, split
+from .attention import split
 from .clipping import METHODS
 from .draft import Bits, Draft
 from .equalize import STEPS
 from .fold_norm import fold
-from .graph import as_node, find_sites
 from .logarithmic import SEARCHES
 from .losses import Losses
-from .observe import observe
 from .patchify import patchify
-from .placing import put, round_input, round_softmax
-from .ranges import Range, calibrate
+from .placing import put
 from .reconstruct import Reconstruct, Reconstruction
+from .round_inputs import UNIFORM, Inputs
 from .round_layers import Rounder, Settled
 from .rounding import ROUNDINGS
 from .scheme import SCHEMES
@@ -36,9 +34,6 @@ from .widths import Override, widths
 
 IMAGES = 48
 """How many go through the walk, however many there are: its memory grows with them, its accuracy hardly."""
-ROWS = 256
-"""Of a softmax, by which a logarithmic grid is chosen."""
-UNIFORM = "uniform"
 ROTATED = 6
 """Bits of activations from which on the residual stream is rotated: with more, its outliers cost less than it does."""
 EFFORTS: dict[str, Reconstruct | None] = {"fast": None, "normal": None, "high": Reconstruct()}
@@ -63,6 +58,8 @@ class Quantize:
     """What the attention products read, too."""
     softmax: str = UNIFORM
     """The grid of what attention weighs with, where attention is rounded: uniform, or one to compare in simulation."""
+    axiswise: bool = False
+    """A range for every head of attention and every channel of depthwise convolutions, where the target allows it."""
     grouped: bool = False
     """Grouped and depthwise convolutions too. CPU engines run them slower in integers, or in float after all."""
     exclude: tuple[str, ...] = ()
@@ -119,9 +116,10 @@ class Quantize:
         for name in self.steps:
             STEPS[name].step().apply(draft, batches)
             losses.measure(draft, batches, name)
+        inputs = Inputs(draft, batches, self.ranges, self.axiswise)
         if self.attention:
-            self._round_products(draft, batches)
-        self._round_inputs(draft, batches)
+            inputs.of_products(self.activation_bits, self.softmax)
+        inputs.of_layers()
         settled = self._round_weights(draft, batches)
         for one in settled:
             losses.walked(one)
@@ -143,36 +141,6 @@ class Quantize:
             return self.equalize
         rotated = ("rotate",) if self.activation_bits <= ROTATED else ()
         return (*rotated, *(("balance",) if self.attention else ()), "smooth")
-
-    def _method(self, bits: int) -> str:
-        """How ranges are chosen for codes of so many bits."""
-        return self.ranges or ("cubic" if bits == 8 else "mse")
-
-    def _round_inputs(self, draft: Draft, batches: Batches) -> None:
-        """One `quantize` for every tensor that layers read, shared by those that want the same bits."""
-        readers: dict[tuple[Node, int], list[Node]] = {}
-        for site in find_sites(draft.program):
-            if bits := draft.bits_of(site):
-                readers.setdefault((as_node(site.args[0]), bits.activation), []).append(site)
-        for width in sorted({width for _, width in readers}):
-            sources = dict.fromkeys((source for source, wanted in readers if wanted == width), width)
-            for source, seen in calibrate(draft.program, sources, batches, self._method(width), self.scheme).items():
-                round_input(source, readers[source, width], seen, width, self.scheme)
-
-    def _round_products(self, draft: Draft, batches: Batches) -> None:
-        """One `quantize` for every tensor that attention products read: signed where products of signed codes pay."""
-        roles = {operand.node: operand.role for operand in operands(draft.program)}
-        bits, products = self.activation_bits, find_products(draft.program)
-        seen = calibrate(draft.program, dict.fromkeys(roles, bits), batches, self._method(bits), self.scheme)
-        limits = ranges_of(draft.program, {node: (found.low, found.high) for node, found in seen.items()})
-        for source, ends in limits.items():
-            readers = [product for product in products if source in product.args]
-            if roles[source] == "softmax" and self.softmax != UNIFORM:
-                values = observe(draft.program, {source: -1}, batches, rows=ROWS)[source].rows
-                round_softmax(source, readers, SEARCHES[self.softmax](values, bits))
-                continue
-            scheme = self.scheme if roles[source] == "softmax" else "symmetric"
-            round_input(source, readers, Range(*ends), bits, scheme)
 
     def _round_weights(self, draft: Draft, batches: Batches) -> list[Settled]:
         """The codes of every layer, chosen on a walk with the first images."""

@@ -17,7 +17,7 @@ def test_compress_takes_every_word_of_a_recipe() -> None:
 
 def test_export_takes_what_goes_without_calibration() -> None:
     words = set(inspect.signature(export_).parameters) - BESIDE_THE_RECIPE
-    bits = {"ptq", "effort", "equalize", "ranges", "rounding", "attention", "exclude", "layers"}
+    bits = {"ptq", "effort", "equalize", "ranges", "rounding", "attention", "axiswise", "exclude", "layers"}
     assert set(WORDS) - words == bits | {"preprocessing", "calib", "calib_images", "static", "allow_fallback"}
 
 

@@ -20,6 +20,7 @@ FULL = Recipe(
     ranges="mse",
     rounding="gptq",
     attention=True,
+    axiswise=True,
     exclude=("head",),
     layers={"depthwise": {"weight_bits": 8}, "blocks.0.*": {"weight_bits": 8, "activation_bits": 8}},
     static=True,
