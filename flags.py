@@ -44,14 +44,14 @@ Ranges = Annotated[
     str | None,
     typer.Option(
         metavar="METHOD",
-        help="Ends of activations by minmax, percentile, mse or entropy (default: what suits the bits)",
+        help="Ends of activations by minmax, percentile, mse, cubic or entropy (default: mse)",
     ),
 ]
 Rounding = Annotated[
     str | None,
     typer.Option(
         metavar="METHOD",
-        help="Weights by nearest, bias, ridge, erq, gptq or descent (default: what suits the bits)",
+        help="Weights by nearest, bias, ridge, erq, gptq or descent (default: gptq)",
     ),
 ]
 Attention = Annotated[bool | None, typer.Option("--attention", help="Round what the attention products read, too")]

@@ -48,10 +48,10 @@ class Recipe:
     """How long to look for better codes: fast, normal or high."""
     equalize: tuple[str, ...] = ()
     """Steps before the rounding. None named: those that suit the bits. The word `none`: no step."""
-    ranges: str | None = None
-    """How the ends of activations are chosen; None: as suits the bits."""
-    rounding: str | None = None
-    """How weights are rounded; None: as suits the bits."""
+    ranges: str = "mse"
+    """How the ends of activations are chosen."""
+    rounding: str = "gptq"
+    """How weights are rounded."""
     attention: bool = False
     """Round what the attention products read, too."""
     axiswise: bool = False
@@ -92,7 +92,7 @@ class Recipe:
                 raise UserError(f"{name.replace('_', '-')} is {value}; it must be at least {least}")
         if self.weights and (self.model == "demo" or self.model.endswith(".pt2")):
             raise UserError(f"{self.model} brings its own weights; leave --weights out, or name another model")
-        for word in ("calib", "equalize", "ranges", "rounding", "attention", "axiswise", "exclude", "layers"):
+        for word in ("calib", "equalize", "attention", "axiswise", "exclude", "layers"):
             if self.ptq == "off" and getattr(self, word):
                 raise UserError(f"--{word} goes with quantization; leave it out, or choose --ptq int8")
         _ = self.technique  # which refuses what it cannot mean

@@ -42,7 +42,7 @@ EFFORTS: dict[str, Reconstruct | None] = {"fast": None, "normal": None, "high": 
 
 @dataclass(frozen=True)
 class Quantize:
-    """Bits of weights and of activations, and how to get there; what is None is chosen by the bits.
+    """Bits of weights and of activations, and how to get there; what is None suits the bits.
 
     Weights are rounded per output channel, activations per tensor.
     """
@@ -52,8 +52,8 @@ class Quantize:
     scheme: str = "asymmetric"
     effort: str = "normal"
     equalize: tuple[str, ...] | None = None
-    ranges: str | None = None
-    rounding: str | None = None
+    ranges: str = "mse"
+    rounding: str = "gptq"
     attention: bool = False
     """What the attention products read, too."""
     softmax: str = UNIFORM
@@ -147,7 +147,7 @@ class Quantize:
         low = any(bits != Bits(8, 8) for bits in draft.bits.values())
         how = EFFORTS[self.effort] if low else None
         walk = Walk(draft.program, first(batches, how.images if how else IMAGES), exactly=how is not None)
-        rounder = Rounder(draft, walk, self.rounding or "gptq")
+        rounder = Rounder(draft, walk, self.rounding)
         if how is None:
             walk.run(rounder.visit, lambda _: None)
         else:

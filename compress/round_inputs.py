@@ -31,8 +31,8 @@ class Inputs:
 
     draft: Draft
     batches: Batches
-    ranges: str | None
-    """The method; None: as suits the bits."""
+    ranges: str
+    """By which method they are chosen."""
     axiswise: bool
     """A range for every channel of what only depthwise convolutions read, and for every head of attention."""
 
@@ -70,16 +70,12 @@ class Inputs:
     def _calibrated(self, sources: AbstractSet[Node], bits: int) -> dict[Node, Range]:
         """A range for each tensor as a whole, in the order of the program."""
         ordered = {node: bits for node in self.draft.program.graph.nodes if node in sources}
-        return calibrate(self.draft.program, ordered, self.batches, self._method(bits), self.draft.scheme)
+        return calibrate(self.draft.program, ordered, self.batches, self.ranges, self.draft.scheme)
 
     def _along(self, axes: Mapping[Node, int], readers: Mapping[Node, list[Node]], bits: int, scheme: str) -> None:
         """Round each tensor by a range for every index of its axis."""
         if axes:
             sources = {node: Along(axis, bits) for node, axis in axes.items()}
-            found = calibrate_axis(self.draft.program, sources, self.batches, self._method(bits), scheme)
+            found = calibrate_axis(self.draft.program, sources, self.batches, self.ranges, scheme)
             for node, ranges in found.items():
                 round_along(node, readers[node], ranges, sources[node], scheme)
-
-    def _method(self, bits: int) -> str:
-        """How ranges are chosen for codes of so many bits."""
-        return self.ranges or ("cubic" if bits == 8 else "mse")

@@ -52,7 +52,7 @@ def test_the_same_input_at_two_widths_is_rounded_twice(batches: list[Tensor]) ->
 
     program = trace(Two().eval(), SIZE)
     bits = {"one": Bits(8, 8), "other": Bits(8, 4), "third": Bits(4, 8)}
-    Inputs(Draft(program, bits, "asymmetric"), batches, None, axiswise=False).of_layers()
+    Inputs(Draft(program, bits, "asymmetric"), batches, "mse", axiswise=False).of_layers()
     found = {given(node)[2]: {layer(user) for user in node.users} for node in rounded(program, vitc.quantize.default)}
     assert found == {8: {"one", "third"}, 4: {"other"}}
 
@@ -88,7 +88,7 @@ def test_channels_of_depthwise_convolutions_have_ranges_of_their_own(batches: li
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3, groups=4), nn.Flatten(), nn.Linear(3600, 5))
     program = trace(module.eval(), SIZE)
     bits = {layer(site): Bits(8, 8) for site in find_sites(program)}
-    Inputs(Draft(program, bits, "asymmetric"), batches, None, axiswise=True).of_layers()
+    Inputs(Draft(program, bits, "asymmetric"), batches, "mse", axiswise=True).of_layers()
     (depthwise,) = rounded(program, vitc.quantize_axis.default)
     assert [layer(user) for user in depthwise.users] == ["1"]
     assert given(depthwise)[2] == 1
