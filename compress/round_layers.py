@@ -135,7 +135,7 @@ def stored(codes: Tensor, weight: Tensor) -> Tensor:
 def rows_of(site: Node, x: Tensor, weight: Tensor) -> Tensor:
     """What a site multiplies its flat weight with: [images, R, K], with R at most `POSITIONS`."""
     if site.target is aten.linear.default:
-        return evenly(x.flatten(1, -2) if x.dim() > 2 else x[:, None])
+        return evenly(x.flatten(1, -2) if x.dim() > 2 else x.view(-1, 1, x.shape[-1]))
     stride, padding, dilation, _ = arguments(site)[3:]
     kernel = weight.shape[2:]
     patches = functional.unfold(x, kernel, dilation, padding, stride)

@@ -31,9 +31,10 @@ from vitc.models.backbone import Backbone
 from vitc.models.decode import Pixels
 from vitc.progress import Progress
 from vitc.recipe import Recipe, resolve
-from vitc.runtimes import RUNTIMES, accuracy, eager, memory
+from vitc.runtimes import RUNTIMES, accuracy, eager, machine, memory
 from vitc.runtimes.batching import answers
 from vitc.scoring import Run
+from vitc.versions import PACKAGES
 
 HEAD = ("model", "way", "images", "seconds", "peak MB", "torch", "drop", "onnxruntime", "drop")
 SCORED = 32
@@ -164,7 +165,10 @@ def main() -> None:
         bench = Bench(resolve(args.recipe, words), Path(folder))
         head = [f"| {' | '.join(HEAD)} |", "|" + " --- |" * len(HEAD)]
         if args.out and not args.out.exists():
-            args.out.write_text("\n".join(head) + "\n", encoding="utf-8")
+            here = machine.describe(PACKAGES)
+            versions = ", ".join(f"{name} {version}" for name, version in here.packages.items())
+            where = f"{here.cpu}, {here.cores} cores, {' '.join(here.isa)}; {versions}"
+            args.out.write_text("\n".join([where, "", *head]) + "\n", encoding="utf-8")
         speeds = [timed(bench)] if args.time else []
         for line in chain(lines(bench, args.ways), *speeds):
             print(line, flush=True)

@@ -112,6 +112,14 @@ def test_rows_times_the_flat_weight_are_the_outputs(module: nn.Module, size: tup
     assert torch.allclose(rows @ flat_weight(weight).t(), wanted, atol=1e-5)
 
 
+def test_a_vector_is_one_row() -> None:
+    program = trace(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval(), (1, 2, 2))
+    (site,) = find_sites(program)
+    weight = tensor(program, as_node(site.args[1]))
+    assert rows_of(site, torch.randn(4), weight).shape == (1, 1, 4)
+    assert rows_of(site, torch.randn(5, 4), weight).shape == (5, 1, 4)
+
+
 def test_of_many_places_evenly_spaced_ones_are_taken() -> None:
     places = torch.arange(1000.0).view(1, -1, 1)
     taken = evenly(places).flatten()
