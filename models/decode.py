@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import mmap
 import multiprocessing
 import os
 import signal
@@ -101,7 +102,17 @@ class _Normalized:
         mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (self.preprocessing.mean, self.preprocessing.std))
         for start in range(0, len(self.pixels), self.size):
             batch = torch.from_numpy(np.array(self.pixels[start : start + self.size]))
+            _let_go(self.pixels)
             yield batch.float().div_(255).sub_(mean).div_(std)
+
+
+def _let_go(pixels: NDArray[np.uint8]) -> None:
+    """Take the pages that were read out of this process's memory, where the system can: the file stays mapped."""
+    base: object = pixels
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def decode(
