@@ -115,23 +115,6 @@ def test_batches_can_be_iterated_again_and_cut_short(tmp_path: Path) -> None:
     torch.testing.assert_close(next(iter(few.batches(8))), next(iter(batches))[:2])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc to see what lies in memory")
-def test_images_that_were_read_do_not_stay_in_memory(tmp_path: Path) -> None:
-    pixels = decode(demo(24), Preprocessing(), tmp_path / "into", 0, quiet)
-
-    def resident() -> int:
-        """Kilobytes of the file that are in this process's memory."""
-        maps = Path("/proc/self/smaps").read_text(encoding="utf-8").split("pixels.npy\n")[1:]
-        return sum(int(entry.partition("Rss:")[2].split()[0]) for entry in maps)
-
-    assert pixels.pixels.sum(dtype=np.int64) > 0
-    whole = resident()
-    assert whole >= pixels.pixels.nbytes // 1024 // 2
-    for _ in pixels.batches(4):
-        pass
-    assert resident() < whole / 4
-
-
 def test_a_set_without_labels_has_none(tmp_path: Path) -> None:
     pixels = decode(find("demo:2", DEMO, labelled=False), SMALL, tmp_path / "into", 0, quiet)
     assert pixels.labels is None
