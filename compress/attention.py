@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch.fx import GraphModule, Node, map_arg
 
-from .graph import VIEWS, arguments, as_node, aten
+from .graph import VIEWS, arguments, as_node, aten, of_images
 
 ATTENTION = aten.scaled_dot_product_attention.default
 PRODUCTS = (aten.matmul.default, aten.bmm.default)
@@ -34,7 +34,7 @@ class Operand:
 
 def find_products(program: GraphModule) -> list[Node]:
     """Products of two tensors that both depend on the image, and attention that is one operator; as they run."""
-    live = _live(program)
+    live = of_images(program)
     return [
         node
         for node in program.graph.nodes
@@ -108,15 +108,6 @@ def _leads_to_product(node: Node) -> bool:
     while node.target in (*BETWEEN, *VIEWS):
         node = as_node(node.args[0])
     return node.target in PRODUCTS
-
-
-def _live(program: GraphModule) -> set[Node]:
-    """The nodes whose values depend on the image."""
-    live: set[Node] = set()
-    for node in program.graph.nodes:
-        if node.op == "placeholder" or any(source in live for source in node.all_input_nodes):
-            live.add(node)
-    return live
 
 
 def _factors(product: Node) -> Iterator[Operand]:

@@ -1,11 +1,12 @@
 """Where the channels of a tensor go: an axis, followed through operators that move values about and change none."""
 
 from math import prod
+from typing import Any
 
 from torch._ops import OpOverload
 from torch.fx import Node
 
-from .graph import arguments, as_axes, as_node, aten
+from .graph import arguments, as_node, aten
 
 RESHAPES = (aten.view.default, aten.reshape.default, aten.flatten.using_ints, aten.reshape_as.default)
 SAME_AXES = (aten.dropout.default, aten.clone.default, aten.contiguous.default)
@@ -80,3 +81,8 @@ def _same_place(known: Node, other: Node, axis: int) -> int | None:
     behind = prod(shape[axis + 1 :])
     places = (at for at, size in enumerate(wanted) if size == shape[axis] and prod(wanted[at + 1 :]) == behind)
     return next(places, None)
+
+
+def as_axes(axes: Any, rank: int) -> list[int]:
+    """Axes counted from the front."""
+    return [axis % rank for axis in axes]

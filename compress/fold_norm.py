@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from .channels import axis_after, axis_before, is_changed, rank_of, value_readers
-from .graph import WEIGHTED, arguments, as_node, assign, aten, channel_axis, is_own, tensor
+from .graph import WEIGHTED, arguments, as_node, aten, channel_axis, tensor
+from .parameters import bias_of, has_own_weight, set_bias, set_weight, weight_of
 
 NORM = aten._native_batch_norm_legit_no_training.default
 """What a decomposed program calls a batch norm; it gives a tuple."""
@@ -101,7 +102,7 @@ def _into_writer(program: GraphModule, affine: Affine) -> bool:
     while len(value_readers(node)) == 1:
         if node.target in WEIGHTED:
             at = axis == channel_axis(node) % rank_of(node)
-            return at and _is_free(program, node) and _give(program, node, affine.factor, affine.offset)
+            return at and has_own_weight(program, node) and _give(program, node, affine.factor, affine.offset)
         before = axis_before(node, axis)
         if before is None:
             return False
@@ -111,12 +112,9 @@ def _into_writer(program: GraphModule, affine: Affine) -> bool:
 
 def _give(program: GraphModule, site: Node, factor: Tensor, offset: Tensor) -> bool:
     """Scale a layer's outputs, and move them."""
-    weight, bias = as_node(site.args[1]), arguments(site)[2]
-    was = 0 if bias is None else tensor(program, bias).double()
-    held = tensor(program, weight)
-    assign(program, weight, (held.double() * factor.view(-1, *[1] * (held.dim() - 1))).to(held.dtype))
-    if bias is not None or offset.any():
-        _set_bias(program, site, (was * factor + offset).to(held.dtype))
+    weight, bias = weight_of(program, site), bias_of(program, site)
+    set_weight(program, site, weight * factor.view(-1, *[1] * (weight.dim() - 1)))
+    set_bias(program, site, bias * factor + offset)
     return True
 
 
@@ -125,17 +123,13 @@ def _into_readers(program: GraphModule, affine: Affine) -> bool:
     if is_changed(affine.source):
         return False
     sites = _reading_sites(affine.node, affine.axis)
-    if not sites or not all(_is_free(program, site) and _takes(site, affine) for site in sites):
+    if not sites or not all(has_own_weight(program, site) and _takes(site, affine) for site in sites):
         return False
     for site in sites:
-        weight, bias = as_node(site.args[1]), arguments(site)[2]
-        held = tensor(program, weight)
-        factor, offset = (_by_input(site, held, one) for one in (affine.factor, affine.offset))
-        more = (held.double() * offset).flatten(1).sum(1)
-        assign(program, weight, (held.double() * factor).to(held.dtype))
-        if bias is not None or more.any():
-            was = 0 if bias is None else tensor(program, bias).double()
-            _set_bias(program, site, (was + more).to(held.dtype))
+        weight, bias = weight_of(program, site), bias_of(program, site)
+        factor, offset = (_by_input(site, weight, one) for one in (affine.factor, affine.offset))
+        set_weight(program, site, weight * factor)
+        set_bias(program, site, bias + (weight * offset).flatten(1).sum(1))
     return True
 
 
@@ -169,26 +163,3 @@ def _by_input(site: Node, weight: Tensor, values: Tensor) -> Tensor:
         return values
     groups = arguments(site)[6]
     return values.view(groups, -1).repeat_interleave(len(weight) // groups, 0)[..., None, None]
-
-
-def _is_free(program: GraphModule, site: Node) -> bool:
-    """Whether a layer's weight and bias are its own."""
-    weight, bias = as_node(site.args[1]), arguments(site)[2]
-    return is_own(program, weight) and (bias is None or is_own(program, bias))
-
-
-def _set_bias(program: GraphModule, site: Node, value: Tensor) -> None:
-    """Change a layer's bias, or give it one."""
-    bias = arguments(site)[2]
-    if bias is not None:
-        assign(program, bias, value)
-        return
-    weight = as_node(site.args[1])
-    owner, _, leaf = str(weight.target).rpartition(".")
-    module, name = program.get_submodule(owner), f"{leaf}_bias"
-    module.register_parameter(name, nn.Parameter(value, requires_grad=False))
-    with program.graph.inserting_before(site):
-        bias = program.graph.get_attr(f"{owner}.{name}".lstrip("."))
-    bias.meta["val"] = value
-    site.args = (*site.args[:2], bias, *site.args[3:])
-    site.kwargs = {key: one for key, one in site.kwargs.items() if key != "bias"}

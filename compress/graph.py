@@ -1,6 +1,5 @@
 """Reading and editing a traced program: what a node is called with, which layers there are, what their tensors hold."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -93,40 +92,16 @@ def is_own(program: GraphModule, node: Node) -> bool:
     return node.op == "get_attr" and len(readers) == 1
 
 
-def channel_readers(node: Node) -> Iterator[Node]:
-    """What reads a tensor's values in the end, past operators that keep its last axis whole and in its place."""
-    for user in node.users:
-        if user.target in VIEWS and user.args[0] is node and _keeps_channels(user):
-            yield from channel_readers(user)
-        else:
-            yield user
+def of_images(program: GraphModule) -> set[Node]:
+    """What depends on the images, be it on nothing but how many they are."""
+    found: set[Node] = set()
+    for node in program.graph.nodes:
+        if node.op == "placeholder" or any(read in found for read in node.all_input_nodes):
+            found.add(node)
+    return found
 
 
 def as_node(argument: object) -> Node:
     """An argument that is known to be a node."""
     assert isinstance(argument, Node)
     return argument
-
-
-def _keeps_channels(view: Node) -> bool:
-    """Whether the last axis of what a view reads is the last axis of what it gives, entire and in order."""
-    before, after = as_node(view.args[0]).meta.get("val"), view.meta.get("val")
-    if before is None or after is None or before.dim() == 0 or after.dim() == 0:
-        return False
-    last: int = before.dim() - 1
-    match view.target:
-        case aten.permute.default:
-            return last == as_axes(view.args[1], before.dim())[-1]
-        case aten.transpose.int:
-            return last not in as_axes(view.args[1:3], before.dim())
-        case aten.roll.default:
-            return last not in as_axes(arguments(view)[2], before.dim())
-        case aten.slice.Tensor | aten.select.int:
-            return last not in as_axes([arguments(view)[1]], before.dim())
-    whole: bool = before.shape[-1] == after.shape[-1]
-    return whole
-
-
-def as_axes(axes: Any, rank: int) -> list[int]:
-    """Axes counted from the front."""
-    return [axis % rank for axis in axes]

@@ -23,8 +23,9 @@ IMAGES = 8
 class LayerLoss:
     """One layer, its widths, and its squared error over its squared output at each point of the way, in order.
 
-    The points before the walk measure the layer alone, its exact input rounded between its extremes; those of the walk
-    hold everything that was rounded before it.
+    Each is the layer's own: of what it gives for its input rounded, beside what it gives for the input as it was just
+    before. The points before the walk round the float program's inputs between their extremes, those of the walk the
+    inputs that the layers before, rounded by then, have led to.
     """
 
     name: str

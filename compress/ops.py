@@ -8,7 +8,7 @@ and 1.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 
 import torch
@@ -104,6 +104,12 @@ def _along(x: Tensor, low: Sequence[float], high: Sequence[float], axis: int) ->
         raise ValueError(f"{len(low)} low and {len(high)} high ends for the {x.shape[axis]} indices of axis {axis}")
     return [-1 if index == axis % x.dim() else 1 for index in range(x.dim())]
 
+
+QUANTIZED: Mapping[object, Callable[..., Tensor]] = {
+    torch.ops.aten.linear.default: torch.ops.vitc.linear.default,
+    torch.ops.aten.conv2d.default: torch.ops.vitc.conv2d.default,
+}
+"""What is quantized, and what it becomes; the last argument of each is the bits of its codes."""
 
 ROUNDING = (torch.ops.vitc.quantize.default, torch.ops.vitc.quantize_axis.default)
 """The operators that round activations; the last argument of each is the scheme."""

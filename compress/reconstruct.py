@@ -15,14 +15,17 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.nn import functional
 
-from .graph import WEIGHTED, as_node, aten, tensor
-from .round_layers import Rounder, Settled
+from . import weights
+from .graph import WEIGHTED, as_node, aten, of_images, tensor
+from .round_layers import Rounder, Settled, flat_weight, stored
 from .scheme import SCHEMES, Grid
 from .walk import ROUNDS, Known, Walk, evaluate, last_read
 
 QUANTIZE = torch.ops.vitc.quantize.default
 """What has a range to learn."""
 
+EIGHT = 8
+"""Bits of codes that may saturate beside each other."""
 SITES = 4
 """Layers in a block, at least: attention's two and the perceptron's two."""
 
@@ -56,16 +59,19 @@ class Block:
         return self.nodes[-1]
 
 
+Snap = Callable[[Tensor], Tensor]
+"""Rounds values that are given in steps."""
+
+
 class _StraightThrough(torch.autograd.Function):
     """Values on a grid whose scale is learned; gradients pass where nothing was clipped."""
 
     @staticmethod
-    def forward(context: Any, x: Tensor, scale: Tensor, zero_point: int, ends: tuple[int, int]) -> Tensor:
+    def forward(context: Any, x: Tensor, scale: Tensor, ends: tuple[int, int], snap: Snap) -> Tensor:
         """`x` as the grid holds it."""
-        lowest, highest = (end - zero_point for end in ends)
         steps = x / scale
-        rounded = steps.round().clamp_(lowest, highest)
-        inside = (steps >= lowest) & (steps <= highest)
+        rounded = snap(steps)
+        inside = (steps >= ends[0]) & (steps <= ends[1])
         context.save_for_backward((rounded - steps * inside).to(x.dtype), inside, scale)
         return rounded.mul_(scale)
 
@@ -76,8 +82,19 @@ class _StraightThrough(torch.autograd.Function):
         return gradients[0] * inside, (gradients[0] * by_scale).sum_to_size(scale.shape), None, None
 
 
-straight_through: Callable[[Tensor, Tensor, int, tuple[int, int]], Tensor] = _StraightThrough.apply
-"""Values rounded to a grid: `(x, scale, zero_point, (lowest, highest))`; each gradient as above."""
+_straight_through: Callable[[Tensor, Tensor, tuple[int, int], Snap], Tensor] = _StraightThrough.apply
+
+
+def learn_input(x: Tensor, scale: Tensor, grid: Grid) -> Tensor:
+    """An input rounded to a grid whose scale learns."""
+    lowest, highest = (end - grid.zero_point for end in (grid.lowest, grid.highest))
+    return _straight_through(x, scale, (lowest, highest), lambda steps: steps.round().clamp_(lowest, highest))
+
+
+def learn_weight(weight: Tensor, scale: Tensor, bits: int) -> Tensor:
+    """A weight rounded to codes, which learns as its scales do."""
+    ends = -weights.highest(bits), weights.highest(bits)
+    return _straight_through(weight, scale, ends, lambda steps: weights.snap(steps, bits))
 
 
 class Learner:
@@ -86,9 +103,9 @@ class Learner:
     def __init__(self, program: GraphModule, block: Block, settled: Mapping[Node, Settled]) -> None:
         self.block = block
         self.sites = {node: settled[node] for node in block.nodes if node in settled}
-        weights = {node: tensor(program, as_node(node.args[1])).float() for node in self.sites}
+        exact = {node: tensor(program, as_node(node.args[1])).float() for node in self.sites}
         self.grids = {node: grid_of(node) for node in block.nodes if node.target is QUANTIZE}
-        self.weights = {node: near(weights[node], one) for node, one in self.sites.items()}
+        self.weights = {node: near(exact[node], one) for node, one in self.sites.items()}
         self.biases = {node: one.bias.clone() for node, one in self.sites.items() if one.bias is not None}
         self.scales = {node: torch.tensor(grid.scale).log() for node, grid in self.grids.items()}
         self.weight_scales = {node: spread(one.scale, self.weights[node]).log() for node, one in self.sites.items()}
@@ -115,17 +132,13 @@ class Learner:
 
     def _value(self, node: Node, known: dict[Node, Any]) -> Any:
         if node in self.grids:
-            grid = self.grids[node]
-            return straight_through(
-                known[node.all_input_nodes[0]], self.scales[node].exp(), grid.zero_point, (grid.lowest, grid.highest)
-            )
+            return learn_input(known[node.all_input_nodes[0]], self.scales[node].exp(), self.grids[node])
         if node.target in ROUNDS:
             x = known[node.all_input_nodes[0]]
             return x + (evaluate(node, known) - x).detach()
         if node in self.sites:
             one = self.sites[node]
-            highest = 2 ** (one.bits.weight - 1) - 1
-            weight = straight_through(self.weights[node], self.weight_scales[node].exp(), 0, (-highest, highest))
+            weight = learn_weight(self.weights[node], self.weight_scales[node].exp(), one.bits.weight)
             x = known[node.all_input_nodes[0]]
             if node.target is aten.linear.default:
                 return functional.linear(x, weight, self.biases.get(node))
@@ -139,10 +152,9 @@ class Learner:
             low, high = (step * (end - grid.zero_point) for end in (grid.lowest, grid.highest))
             node.args = (node.args[0], low, high, *node.args[3:])
         for node, one in self.sites.items():
-            highest = 2 ** (one.bits.weight - 1) - 1
-            scale = self.weight_scales[node].detach().exp()
-            codes = (self.weights[node].detach() / scale).round().clamp(-highest, highest).to(torch.int8)
-            one.codes = codes.t().contiguous() if codes.dim() == 2 else codes
+            weight, scale = self.weights[node].detach(), self.weight_scales[node].detach().exp()
+            codes = flat_weight(weights.snap(weight / scale, one.bits.weight).to(torch.int8))
+            one.codes = stored(weights.keep_pairs(codes) if one.bits.weight == EIGHT else codes, weight)
             one.scale = scale.flatten()
             one.bias = self.biases[node].detach() if node in self.biases else None
 
@@ -261,13 +273,8 @@ def blocks(program: GraphModule) -> Iterator[list[Node]]:
 
 
 def tensors_of_images(program: GraphModule) -> set[Node]:
-    """What differs from image to image; sizes do not."""
-    found: set[Node] = set()
-    for node in program.graph.nodes:
-        made = node.op == "placeholder" or any(read in found for read in node.all_input_nodes)
-        if made and node.op != "output" and not isinstance(node.meta.get("val"), int | torch.SymInt):
-            found.add(node)
-    return found
+    """What may differ from image to image, or has a row for each; sizes are numbers."""
+    return {node for node in of_images(program) if not isinstance(node.meta.get("val"), int | torch.SymInt)}
 
 
 def _rows(node: Node) -> Any:

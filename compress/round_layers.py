@@ -1,6 +1,6 @@
 """Layer after layer, weights become codes, by what a layer's inputs turn out to be when all before it is rounded."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch.nn import functional
 from .draft import Bits, Draft
 from .graph import arguments, as_node, aten, find_sites, is_grouped, tensor
 from .moments import Moments
+from .ops import QUANTIZED
 from .rounding import ROUNDINGS
 from .rounding.nearest import Nearest
 from .walk import ROUNDS, Walk
@@ -19,12 +20,6 @@ from .weights import quantize_channels
 
 POSITIONS = 256
 """Places of an image that a layer's moments are summed over, at most, evenly spaced: neighbours say much the same."""
-
-QUANTIZED: Mapping[object, Callable[..., Tensor]] = {
-    aten.linear.default: torch.ops.vitc.linear.default,
-    aten.conv2d.default: torch.ops.vitc.conv2d.default,
-}
-"""What a site becomes."""
 
 
 @dataclass

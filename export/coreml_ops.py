@@ -4,15 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from torch.fx import GraphModule
 
 from ..compress import ops
 from ..compress.scheme import SCHEMES
 from ..layers import layer_of
 from .coreml_weights import packed
-
-_WEIGHTED = {torch.ops.vitc.linear.default, torch.ops.vitc.conv2d.default}
 
 
 def register() -> None:
@@ -25,7 +22,7 @@ def register() -> None:
 
 def weight_bits(program: GraphModule) -> set[int]:
     """The widths of the codes that a program holds."""
-    return {node.args[-1] for node in program.graph.nodes if node.target in _WEIGHTED}
+    return {node.args[-1] for node in program.graph.nodes if node.target in ops.QUANTIZED.values()}
 
 
 def _converter(name: str, translate: Callable[..., Any]) -> Callable[[Any, Any], None]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from torch.fx import GraphModule, Interpreter, Node
 
-from ..compress.round_layers import QUANTIZED
+from ..compress.ops import QUANTIZED
 from ..layers import layer_of
 
 Values = dict[str, NDArray[np.float32]]

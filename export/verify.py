@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch.fx import GraphModule, Interpreter, Node
 
-from ..compress.round_layers import QUANTIZED
+from ..compress.ops import QUANTIZED
 from ..errors import VerificationFailed
 from ..models.backbone import FLOAT
 

@@ -27,7 +27,7 @@ NOTE = (
 )
 LOSSES = (
     "Decibels by which a layer's error lies below its output, on calibration images: 10 more is a tenth of the error. "
-    "The points before `on the walk` round the layer alone; those from there on have everything before it rounded too."
+    "The points before `on the walk` round the float model's inputs, those from there on the rounded model's."
 )
 STAGE_COLUMNS = ("stage", "seconds", "top-1 %", "params", "MACs")
 

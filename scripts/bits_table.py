@@ -20,8 +20,7 @@ from typing import Any
 import torch
 
 from vitc import libraries
-from vitc.bench import Bench as Latencies
-from vitc.bench import Subject
+from vitc.bench import Bench, Subject
 from vitc.export import to_onnx
 from vitc.exports import CALIBRATION_BATCH
 from vitc.images import choose
@@ -41,7 +40,7 @@ SCORED = 32
 """Images a batch."""
 
 
-class Bench:
+class Trials:
     """A backbone and its images, decoded once."""
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
@@ -127,18 +126,18 @@ def rival(path: Path, samples: Pixels, into: Path) -> Path:
     return into / "model.onnx"
 
 
-def lines(bench: Bench, ways: list[str]) -> Iterator[str]:
+def lines(trials: Trials, ways: list[str]) -> Iterator[str]:
     """The rows of the table."""
-    exact = [f"{value:.2f}" for value in bench.exact]
-    yield f"| {' | '.join((bench.backbone.name, 'float', '', '', '', exact[0], '', exact[1], ''))} |"
+    exact = [f"{value:.2f}" for value in trials.exact]
+    yield f"| {' | '.join((trials.backbone.name, 'float', '', '', '', exact[0], '', exact[1], ''))} |"
     for way in ways:
-        yield f"| {' | '.join(bench.row(way))} |"
+        yield f"| {' | '.join(trials.row(way))} |"
 
 
-def timed(bench: Bench) -> Iterator[str]:
+def timed(trials: Trials) -> Iterator[str]:
     """How fast each file is on onnxruntime with one thread, all of them interleaved."""
-    subjects = [Subject(way, path, "onnxruntime", "float") for way, path in bench.files.items()]
-    for row in Latencies(threads=1).measure(subjects, Progress()):
+    subjects = [Subject(way, path, "onnxruntime", "float") for way, path in trials.files.items()]
+    for row in Bench(threads=1).measure(subjects, Progress()):
         speedup = row["speedup"]
         ratio = (
             f"{speedup['ratio']:.2f}x [{speedup['ci95'][0]:.2f}, {speedup['ci95'][1]:.2f}]" if speedup else "baseline"
@@ -162,15 +161,15 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     words = {name: getattr(args, name) for name in ("model", "weights", "data", "calib", "calib_images")}
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(resolve(args.recipe, words), Path(folder))
+        trials = Trials(resolve(args.recipe, words), Path(folder))
         head = [f"| {' | '.join(HEAD)} |", "|" + " --- |" * len(HEAD)]
         if args.out and not args.out.exists():
             here = machine.describe(PACKAGES)
             versions = ", ".join(f"{name} {version}" for name, version in here.packages.items())
             where = f"{here.cpu}, {here.cores} cores, {' '.join(here.isa)}; {versions}"
             args.out.write_text("\n".join([where, "", *head]) + "\n", encoding="utf-8")
-        speeds = [timed(bench)] if args.time else []
-        for line in chain(lines(bench, args.ways), *speeds):
+        speeds = [timed(trials)] if args.time else []
+        for line in chain(lines(trials, args.ways), *speeds):
             print(line, flush=True)
             if args.out:
                 with args.out.open("a", encoding="utf-8") as file:

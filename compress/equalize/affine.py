@@ -2,17 +2,10 @@
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from ..graph import arguments, as_node, assign, is_own, tensor
-from ..walk import evaluate
-
-aten = torch.ops.aten
-
-WEIGHT: dict[object, int] = {aten.layer_norm.default: 2, aten.linear.default: 1, aten.conv2d.default: 1}
-"""Where operators take their weight; the bias comes next."""
+from ..parameters import bias_of, set_bias, set_weight, weight_of
 
 
 @dataclass(frozen=True)
@@ -28,25 +21,12 @@ class Place:
     """Whether a constant added by the writer arrives as that constant at every reader."""
 
 
-def has_own_weight(program: GraphModule, node: Node) -> bool:
-    """Whether nothing else reads an operator's weight, and its bias, if it has one, is the same for all images."""
-    weight, bias = parameters(node)
-    return weight is not None and is_own(program, weight) and (bias is None or is_constant(bias))
-
-
-def parameters(node: Node) -> tuple[Node | None, Node | None]:
-    """The nodes of an operator's weight and bias."""
-    first = WEIGHT[node.target]
-    weight, bias = arguments(node)[first : first + 2]
-    return weight, bias
-
-
 def rescale(program: GraphModule, place: Place, scale: Tensor, shift: Tensor) -> None:
     """Have the writer write `(x - shift) / scale`, [K] each, and the readers undo it."""
     scale, shift = scale.double(), shift.double()
     weight = weight_of(program, place.writer)
     weight[place.rows] /= scale.view(-1, *[1] * (weight.dim() - 1))
-    _store(program, place.writer, weight)
+    set_weight(program, place.writer, weight)
     bias = bias_of(program, place.writer)
     bias[place.rows] = (bias[place.rows] - shift) / scale
     set_bias(program, place.writer, bias)
@@ -58,81 +38,16 @@ def absorb(program: GraphModule, reader: Node, scale: Tensor, shift: Tensor) -> 
     """Have a linear read `x` and compute what it did of `x * scale + shift`, [K] each."""
     weight = weight_of(program, reader)
     set_bias(program, reader, bias_of(program, reader) + weight @ shift.double())
-    _store(program, reader, weight * scale.double())
-
-
-def is_constant(node: Node) -> bool:
-    """Whether a node gives the same whatever the images, as a bias does that is put together from several."""
-    reads = node.all_input_nodes
-    return node.op == "get_attr" or (node.op == "call_function" and bool(reads) and all(map(is_constant, reads)))
-
-
-def constant(program: GraphModule, node: Node) -> Tensor:
-    """What a constant node gives."""
-    if node.op == "get_attr":
-        return tensor(program, node)
-    given: Tensor = evaluate(node, {read: constant(program, read) for read in node.all_input_nodes})
-    return given
+    set_weight(program, reader, weight * scale.double())
 
 
 def turn_inputs(program: GraphModule, reader: Node, matrix: Tensor) -> None:
     """Have a linear read `x @ matrix`, [K, K] orthogonal, and compute what it did of `x`."""
-    _store(program, reader, weight_of(program, reader) @ matrix)
+    set_weight(program, reader, weight_of(program, reader) @ matrix)
 
 
 def turn_outputs(program: GraphModule, writer: Node, matrix: Tensor) -> None:
     """Have a linear or a convolution write `x @ matrix`, [N, N], in place of `x`."""
     weight = weight_of(program, writer)
-    _store(program, writer, (matrix.t() @ weight.flatten(1)).view(weight.shape))
+    set_weight(program, writer, (matrix.t() @ weight.flatten(1)).view(weight.shape))
     set_bias(program, writer, bias_of(program, writer) @ matrix)
-
-
-def scale_outputs(program: GraphModule, writer: Node, scale: Tensor) -> None:
-    """Have a linear or a convolution write `x * scale`, [N], in place of `x`."""
-    weight = weight_of(program, writer)
-    _store(program, writer, weight * scale.double().view(-1, *[1] * (weight.dim() - 1)))
-    set_bias(program, writer, bias_of(program, writer) * scale.double())
-
-
-def weight_of(program: GraphModule, node: Node) -> Tensor:
-    """The weight of an operator in double precision."""
-    return tensor(program, as_node(parameters(node)[0])).double()
-
-
-def bias_of(program: GraphModule, node: Node) -> Tensor:
-    """The bias of an operator in double precision; zeros where it has none."""
-    bias = parameters(node)[1]
-    if bias is None:
-        return torch.zeros(len(weight_of(program, node)), dtype=torch.float64)
-    return constant(program, bias).double()
-
-
-def set_bias(program: GraphModule, node: Node, bias: Tensor) -> None:
-    """Give an operator another bias, or its first one if that is not zero."""
-    weight, old = parameters(node)
-    kind = tensor(program, as_node(weight)).dtype
-    if old is not None and is_own(program, old):
-        assign(program, old, bias.to(kind))
-    elif old is not None or bool(bias.any()):
-        with program.graph.inserting_before(node):
-            new = add_parameter(program, f"{as_node(weight).target}".rpartition(".")[0], "bias", bias.to(kind))
-        position = WEIGHT[node.target] + 1
-        given = arguments(node)
-        node.args = (*given[:position], new, *given[position + 1 : len(node.args)])
-        node.kwargs = {name: value for name, value in node.kwargs.items() if name != "bias"}
-
-
-def add_parameter(program: GraphModule, owner: str, leaf: str, value: Tensor) -> Node:
-    """A `get_attr` node of a new parameter of a submodule, at the graph's insertion point."""
-    module = program.get_submodule(owner)
-    while getattr(module, leaf, None) is not None:
-        leaf += "_"
-    setattr(module, leaf, nn.Parameter(value, requires_grad=False))
-    node = program.graph.get_attr(f"{owner}.{leaf}".lstrip("."))
-    node.meta["val"] = value
-    return node
-
-
-def _store(program: GraphModule, node: Node, weight: Tensor) -> None:
-    stored = as_node(parameters(node)[0])
-    assign(program, stored, weight.to(tensor(program, stored).dtype))

@@ -15,9 +15,7 @@ from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.node import map_arg
 
 from ...models.program import EXAMPLE_BATCH
-from ..graph import VIEWS, arguments
-
-aten = torch.ops.aten
+from ..graph import VIEWS, arguments, aten
 
 PADS = frozenset({aten.pad.default, aten.constant_pad_nd.default})
 MOVERS: frozenset[object] = VIEWS | frozenset(

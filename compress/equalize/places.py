@@ -5,14 +5,11 @@ from collections.abc import Iterator
 import torch
 from torch.fx import GraphModule, Node
 
-from ..graph import arguments
-from .affine import Place, constant, has_own_weight, is_constant
+from ..attention import PRODUCTS, SOFTMAX
+from ..graph import arguments, aten
+from ..parameters import constant, has_own_weight, is_constant
+from .affine import Place
 from .labels import Labels, Reading, origin
-
-aten = torch.ops.aten
-
-PRODUCTS = frozenset({aten.matmul.default, aten.bmm.default})
-SOFTMAX = frozenset({aten.softmax.int, aten._softmax.default})
 
 
 def find_norms(program: GraphModule, labels: Labels) -> Iterator[Place]:

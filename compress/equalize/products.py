@@ -17,8 +17,9 @@ from torch.fx import GraphModule, Node
 from ...models.data import Batches
 from ..attention import scores_of
 from ..draft import Draft
-from ..graph import arguments, as_node, assign, aten, find_sites, is_own, tensor
+from ..graph import as_node, aten, find_sites
 from ..observe import Seen, observe
+from ..parameters import has_own_weight, scale_outputs, set_weight, weight_of
 from .labels import Labels, Reading
 
 LEAST = 2**-6
@@ -84,24 +85,15 @@ def balance(program: GraphModule, heads: Heads, seen: dict[Node, Seen]) -> None:
     query, key, value = (part.reach(seen) for part in (heads.query, heads.key, heads.value))
     a, b, c = factors(query, key, value, heads.scale)
     for part, factor in ((heads.query, a), (heads.key, b), (heads.value, c)):
-        _scale_outputs(program, part, factor)
+        every = torch.ones(len(weight_of(program, part.site)), dtype=torch.float64)
+        every[part.index] = factor
+        scale_outputs(program, part.site, every)
     undo = torch.ones(int(heads.value.index.max()) + 1, dtype=torch.float64)
     undo[heads.value.index] = 1 / c
-    weight = as_node(heads.output.site.args[1])
-    held = tensor(program, weight)
-    assign(program, weight, (held.double() * undo[heads.output.index]).to(held.dtype))
+    site = heads.output.site
+    set_weight(program, site, weight_of(program, site) * undo[heads.output.index])
     if heads.scaling is not None:
         heads.scaling.replace_all_uses_with(as_node(heads.scaling.args[0]))
-
-
-def _scale_outputs(program: GraphModule, part: Channels, factor: Tensor) -> None:
-    """Multiply some rows of a linear's weight, and of its bias."""
-    for stored in arguments(part.site)[1:3]:
-        if stored is not None:
-            held = tensor(program, stored)
-            scaled = held.double()
-            scaled[part.index] *= factor.view(-1, *[1] * (held.dim() - 1))
-            assign(program, stored, scaled.to(held.dtype))
 
 
 Readings = dict[Node, list[Reading]]
@@ -111,7 +103,9 @@ Readings = dict[Node, list[Reading]]
 def find_heads(program: GraphModule) -> Iterator[Heads]:
     """The attentions that can be balanced."""
     labels = Labels(program)
-    free = [site for site in find_sites(program) if site.target == aten.linear.default and _is_free(program, site)]
+    free = [
+        site for site in find_sites(program) if site.target == aten.linear.default and has_own_weight(program, site)
+    ]
     readings: Readings = {site: labels.readings(site) for site in free}
     for product in program.graph.nodes:
         heads = _heads(product, labels, readings)
@@ -169,7 +163,3 @@ def _output(product: Node, labels: Labels, value: Channels, readings: Readings) 
     if columns is None or found[0].padded or found[0].reader not in readings:
         return None
     return Channels(found[0].reader, columns - 1)
-
-
-def _is_free(program: GraphModule, site: Node) -> bool:
-    return all(one is None or is_own(program, one) for one in arguments(site)[1:3])

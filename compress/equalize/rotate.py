@@ -13,7 +13,8 @@ from torch.fx import GraphModule, Node
 from ...models.data import Batches
 from ..draft import Draft
 from ..graph import arguments, assign, tensor
-from .affine import absorb, scale_outputs, turn_inputs, turn_outputs
+from ..parameters import scale_outputs
+from .affine import absorb, turn_inputs, turn_outputs
 from .hadamard import rotation
 from .stream import Stream, factors, find_streams
 

@@ -18,8 +18,9 @@ from ...models.data import Batches
 from .. import ops
 from ..draft import Bits, Draft
 from ..observe import Seen
+from ..parameters import weight_of
 from ..weights import quantize_channels
-from .affine import Place, rescale, weight_of
+from .affine import Place, rescale
 from .labels import Labels
 from .layer_norm import LIMIT
 from .places import find_norms, find_values

@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 import torch
 from torch.fx import GraphModule, Node
 
-from ..graph import arguments, as_node, channel_axis, is_grouped, is_own
-from .affine import has_own_weight
+from ..graph import arguments, as_node, aten, channel_axis, is_grouped, is_own
+from ..parameters import has_own_weight
 from .labels import Labels, Reading, origin
 from .places import reads_channels
-
-aten = torch.ops.aten
 
 NORM, ADD, CAT, SCALE = aten.layer_norm.default, aten.add.Tensor, aten.cat.default, aten.mul.Tensor
 LINEAR = aten.linear.default

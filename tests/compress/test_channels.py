@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from vitc.compress.channels import axis_after, axis_before, is_changed, rank_of, value_readers
+from vitc.compress.channels import as_axes, axis_after, axis_before, is_changed, rank_of, value_readers
 from vitc.models.program import trace
 
 SIZE = (4, 6, 10)
@@ -73,3 +73,7 @@ def test_writing_into_a_view_is_noticed() -> None:
 
 def test_rank() -> None:
     assert [rank_of(node) for node in moves(lambda x: x.flatten(1))] == [2]
+
+
+def test_axes_are_counted_from_the_front() -> None:
+    assert as_axes([-1, 0, -3], 3) == [2, 0, 0]

@@ -6,47 +6,22 @@ from torch.fx import GraphModule, Node
 
 from vitc.compress.graph import (
     arguments,
-    as_axes,
     assign,
     aten,
     channel_axis,
-    channel_readers,
     find_sites,
     is_grouped,
     is_own,
     layer,
+    of_images,
     tensor,
 )
 from vitc.models.program import trace
 
 
-class Views(nn.Module):
-    """A norm that two linears read: one through windows, one after its axes were turned."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.norm, self.kept, self.turned = nn.LayerNorm(6), nn.Linear(6, 6), nn.Linear(4, 6)
-
-    def forward(self, images: Tensor) -> Tensor:
-        tokens = self.norm(images.flatten(2))
-        kept = self.kept(nn.functional.dropout(tokens.roll(1, 1).reshape(-1, 2, 2, 6), 0.0))
-        turned = self.turned(tokens.transpose(1, 2))
-        answer: Tensor = kept.sum((1, 2)) + turned.sum(1)
-        return answer
-
-
 def sites_of(module: nn.Module, size: tuple[int, ...]) -> tuple[GraphModule, list[Node]]:
     program = trace(module.eval(), size)
     return program, find_sites(program)
-
-
-def test_readers_are_followed_while_the_last_axis_stays_whole() -> None:
-    program, (kept, turned) = sites_of(Views(), (4, 2, 3))
-    (norm,) = program.graph.find_nodes(op="call_function", target=aten.layer_norm.default)
-    found = list(channel_readers(norm))
-    assert kept in found
-    assert turned not in found, "its columns are tokens, not channels"
-    assert aten.transpose.int in {node.target for node in found}
 
 
 def test_sites_are_told_apart() -> None:
@@ -84,5 +59,16 @@ def test_a_weight_that_is_read_twice_is_nobodys_own() -> None:
     assert own == [False, False, True]
 
 
-def test_axes_are_counted_from_the_front() -> None:
-    assert as_axes([-1, 0, -3], 3) == [2, 0, 0]
+def test_a_size_of_the_images_depends_on_them_and_a_parameter_does_not() -> None:
+    class Token(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.token = nn.Parameter(torch.zeros(1, 1, 4))
+
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.cat([self.token.expand(images.shape[0], -1, -1), images.flatten(2)], 1)
+
+    program = trace(Token().eval(), (3, 2, 2))
+    found = of_images(program)
+    assert {node.op for node in set(program.graph.nodes) - found} == {"get_attr"}
+    assert set(program.graph.find_nodes(op="call_function", target=aten.expand.default)) <= found

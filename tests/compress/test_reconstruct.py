@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 
-from vitc.compress.graph import WEIGHTED, aten
+from vitc.compress.graph import WEIGHTED, aten, tensor
 from vitc.compress.quantize import EFFORTS, Quantize
-from vitc.compress.reconstruct import Draws, Reconstruct, blocks, straight_through
+from vitc.compress.reconstruct import Draws, Reconstruct, blocks, learn_input, learn_weight
+from vitc.compress.scheme import Grid
+from vitc.compress.weights import SAFE
 from vitc.models.backbone import Backbone, Preprocessing
 from vitc.models.program import trace
 from vitc.models.timm_ready import timm
@@ -77,7 +79,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_gradients_pass_where_nothing_is_clipped_and_scales_learn() -> None:
     x = torch.tensor([-10.0, -0.3, 0.24, 0.26, 10.0], requires_grad=True)
     scale = torch.tensor(0.1, requires_grad=True)
-    rounded = straight_through(x, scale, 2, (0, 15))
+    rounded = learn_input(x, scale, Grid(0.1, 2, 0, 15))
     assert torch.allclose(rounded, torch.tensor([-0.2, -0.2, 0.2, 0.3, 1.3]))
     rounded.sum().backward()
     assert x.grad is not None
@@ -85,6 +87,31 @@ def test_gradients_pass_where_nothing_is_clipped_and_scales_learn() -> None:
     assert x.grad.tolist() == [0.0, 0.0, 1.0, 1.0, 0.0]
     # What clips moves with the scale by its code; the rest by what rounding added, in steps.
     assert scale.grad.item() == pytest.approx(-2 - 2 + (2 - 2.4) + (3 - 2.6) + 13, abs=1e-4)
+
+
+@pytest.mark.parametrize(("bits", "values"), [(1, [-0.5, -0.5, 0.5, 0.5]), (2, [-0.5, 0.0, 0.0, 0.5])])
+def test_weights_learn_on_the_grid_of_their_bits(bits: int, values: list[float]) -> None:
+    weight = torch.tensor([[-0.6, -0.1, 0.1, 0.4]], requires_grad=True)
+    rounded = learn_weight(weight, torch.tensor([[0.5]]), bits)
+    assert rounded[0].tolist() == values
+    rounded.sum().backward()
+    assert weight.grad is not None
+    assert weight.grad.tolist() == [[0.0, 1.0, 1.0, 1.0]]
+
+
+@pytest.mark.parametrize("bits", [1, 8])
+def test_trained_codes_are_codes_that_every_cpu_can_take(backbone: Backbone, batches: list[Tensor], bits: int) -> None:
+    made = Quantize(bits, 4, effort="high").apply(backbone, batches)
+    assert isinstance(made.module, GraphModule)
+    for site in made.module.graph.find_nodes(op="call_function", target=torch.ops.vitc.linear.default):
+        node = site.args[1]
+        assert isinstance(node, Node)
+        codes = tensor(made.module, node).int()
+        if site.args[-1] == 1:
+            assert set(codes.unique().tolist()) == {-1, 1}
+        else:
+            assert codes.any()
+            assert codes.unflatten(0, (-1, 2)).sum(1).abs().max() <= SAFE
 
 
 def test_every_image_is_drawn_before_any_comes_again() -> None:

@@ -4,18 +4,9 @@ from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 
-from vitc.compress.equalize.affine import (
-    Place,
-    absorb,
-    bias_of,
-    has_own_weight,
-    rescale,
-    scale_outputs,
-    turn_inputs,
-    turn_outputs,
-    weight_of,
-)
+from vitc.compress.equalize.affine import Place, absorb, rescale, turn_inputs, turn_outputs
 from vitc.compress.equalize.hadamard import rotation
+from vitc.compress.parameters import bias_of, scale_outputs, weight_of
 from vitc.models.program import trace
 
 aten = torch.ops.aten
@@ -35,24 +26,6 @@ class Normed(nn.Module):
         tokens = self.norm(images)
         answer: Tensor = self.one(tokens) * self.other(tokens)
         return answer
-
-
-class Shared(nn.Module):
-    """Two linears of one weight, and one whose bias is put together."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second, self.part = (
-            nn.Linear(WIDTH, WIDTH),
-            nn.Linear(WIDTH, WIDTH),
-            nn.Parameter(torch.ones(4)),
-        )
-        self.third = nn.Linear(WIDTH, WIDTH, bias=False)
-        self.second.weight = self.first.weight
-
-    def forward(self, images: Tensor) -> Tensor:
-        bias = torch.cat([self.part, self.part])
-        return nn.functional.linear(self.second(self.first(images)), self.third.weight, bias)
 
 
 def traced(module: nn.Module, target: OpOverload) -> tuple[GraphModule, list[Node]]:
@@ -85,13 +58,6 @@ def test_rescaling_a_norm_is_undone_by_its_readers(x: Tensor, bias: bool) -> Non
     assert all(bias_of(program, reader).any() for reader in readers), "the one without a bias got one"
 
 
-def test_no_bias_is_added_that_would_be_zero(x: Tensor) -> None:
-    program, readers = traced(Normed(), aten.linear.default)
-    for reader in readers:
-        absorb(program, reader, torch.full((WIDTH,), 2.0), torch.zeros(WIDTH))
-    assert len(readers[1].args) == 2
-
-
 def test_absorbing_computes_of_rescaled_values_what_it_did(x: Tensor) -> None:
     program, (only,) = traced(nn.Linear(WIDTH, 4), aten.linear.default)
     scale, shift = torch.rand(WIDTH) + 0.5, torch.randn(WIDTH)
@@ -118,11 +84,3 @@ def test_a_convolution_s_outputs_are_turned_and_scaled(x: Tensor) -> None:
     scale_outputs(program, only, scale)
     turn_outputs(program, only, matrix)
     assert torch.allclose(outputs(program, images).movedim(1, -1), before * scale @ matrix.float(), atol=1e-5)
-
-
-def test_shared_weights_are_not_own_and_a_bias_that_is_put_together_can_be_replaced(x: Tensor) -> None:
-    program, sites = traced(Shared(), aten.linear.default)
-    assert [has_own_weight(program, site) for site in sites] == [False, False, True]
-    before = outputs(program, x)
-    turn_outputs(program, sites[2], rotation(WIDTH, seed=0))
-    assert torch.allclose(outputs(program, x), before @ rotation(WIDTH, seed=0).float(), atol=1e-5)
