@@ -64,8 +64,13 @@ class Exports:
         compressed = Variant(saved.load(program), self.out)
         return [
             *((untouched, target) for target in targets),
-            *((compressed.under(TARGETS[target].scheme), target) for target in targets),
+            *((self._rounded_for(target, compressed), target) for target in targets),
         ], found["layers"]
+
+    def _rounded_for(self, target: str, compressed: Variant) -> Variant:
+        """A quantized variant as a target takes it: attention rounded where it gains, or where the recipe says so."""
+        row, wanted = TARGETS[target], self.recipe.attention
+        return compressed.under(row.scheme, float_attention=wanted is None and not row.integer_attention)
 
     def exported(self, variant: Variant, target: str) -> Artifact:
         """The variant as a target's artifact."""

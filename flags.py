@@ -54,7 +54,13 @@ Rounding = Annotated[
         help="Weights by nearest, bias, ridge, erq, gptq or descent (default: gptq)",
     ),
 ]
-Attention = Annotated[bool | None, typer.Option("--attention", help="Round what the attention products read, too")]
+Attention = Annotated[
+    bool | None,
+    typer.Option(
+        "--attention/--no-attention",
+        help="Round what the attention products read, too, or not (default: for targets that gain by it)",
+    ),
+]
 Axiswise = Annotated[
     bool | None,
     typer.Option("--axiswise", help="A range for every head of attention and channel of depthwise convolutions"),

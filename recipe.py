@@ -52,8 +52,8 @@ class Recipe:
     """How the ends of activations are chosen."""
     rounding: str = "gptq"
     """How weights are rounded."""
-    attention: bool = False
-    """Round what the attention products read, too."""
+    attention: bool | None = None
+    """Round what the attention products read, too. None: where 8 bits are, for the targets that gain by it."""
     axiswise: bool = False
     """A range for every head of attention and every channel of depthwise convolutions."""
     exclude: tuple[str, ...] = ()
@@ -111,11 +111,17 @@ class Recipe:
             equalize=() if self.equalize == (NONE,) else self.equalize or None,
             ranges=self.ranges,
             rounding=self.rounding,
-            attention=self.attention,
+            attention=self._rounds_attention(named),
             axiswise=self.axiswise,
             exclude=self.exclude,
             layers=tuple(_override(pattern, given) for pattern, given in self.layers.items()),
         )
+
+    def _rounds_attention(self, named: Quantize) -> bool:
+        """Whether attention products are rounded for any target."""
+        if self.attention is not None:
+            return self.attention
+        return named.activation_bits == 8 and any(TARGETS[target].integer_attention for target in self.export)
 
     @property
     def options(self) -> Options:
@@ -217,6 +223,7 @@ _KINDS: dict[str, tuple[Callable[[Any], object], str, Callable[[object], bool]]]
     str(int): (int, "a whole number", _is_int),
     str(int | None): (int, "a whole number", _is_int),
     str(bool): (bool, "true or false", _is_bool),
+    str(bool | None): (bool, "true or false", _is_bool),
     str(tuple[str, ...]): (tuple, "a list of words", _are_words),
     str(Mapping[str, Any]): (dict, "a table", lambda value: isinstance(value, Mapping)),
 }

@@ -1,4 +1,4 @@
-"""What a run exports: the untouched backbone, and what became of it as each target's scheme rounds it."""
+"""What a run exports: the untouched backbone, and what became of it as each target takes it."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -6,17 +6,18 @@ from pathlib import Path
 
 from torch.fx import GraphModule
 
+from .compress.attention import is_rounded, leave_float
 from .compress.ops import retarget, scheme_of
 from .models.backbone import Backbone
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A backbone to export, the folder that its targets go to, and the scheme that rounds it (None: as calibrated)."""
+    """A backbone to export, the folder that its targets go to, and in what it differs from what was calibrated."""
 
     backbone: Backbone
     folder: Path
-    scheme: str | None = None
+    differs: tuple[str, ...] = ()
 
     @cached_property
     def key(self) -> str:
@@ -26,11 +27,18 @@ class Variant:
     @property
     def simulation(self) -> str:
         """What its torch program is called among the scored things."""
-        return " ".join(part for part in (self.backbone.precision, self.scheme, "torch") if part)
+        return " ".join((self.backbone.precision, *self.differs, "torch"))
 
-    def under(self, scheme: str) -> "Variant":
-        """This variant as `scheme` rounds it; itself where it is float, or rounded so already."""
+    def under(self, scheme: str, *, float_attention: bool = False) -> "Variant":
+        """This variant as `scheme` rounds it, its attention products left float if asked for; itself if it is that."""
         module = self.backbone.module
-        if not isinstance(module, GraphModule) or scheme_of(module) in {None, scheme}:
+        if not isinstance(module, GraphModule) or scheme_of(module) is None:
             return self
-        return replace(self, backbone=replace(self.backbone, module=retarget(module, scheme)), scheme=scheme)
+        bare = float_attention and is_rounded(module)
+        differs = (*([scheme] if scheme_of(module) != scheme else []), *(["float-attention"] if bare else []))
+        if not differs:
+            return self
+        other = retarget(module, scheme)
+        if bare:
+            leave_float(other)
+        return replace(self, backbone=replace(self.backbone, module=other), differs=differs)

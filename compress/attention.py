@@ -2,7 +2,7 @@
 
 A product of two activations is attention's or one like it: queries with keys, the softmax with values. Some models
 write them out, others call attention as one operator, whose inside nothing can reach; `split` writes that out too, and
-is exact: softmax(scale * q k' + mask) v.
+is exact: softmax(scale * q k' + mask) v. `leave_float` goes back, for a target that gains nothing by the rounding.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,6 +13,7 @@ import torch
 from torch.fx import GraphModule, Node, map_arg
 
 from .graph import VIEWS, arguments, as_node, aten, of_images
+from .ops import ROUNDING
 
 ATTENTION = aten.scaled_dot_product_attention.default
 PRODUCTS = (aten.matmul.default, aten.bmm.default)
@@ -63,6 +64,23 @@ def split(program: GraphModule) -> int:
         _write_out(program, node)
     program.recompile()
     return len(found)
+
+
+def is_rounded(program: GraphModule) -> bool:
+    """Whether products of a program read what was rounded for them."""
+    return any(operand.node.target in ROUNDING for operand in operands(program))
+
+
+def leave_float(program: GraphModule) -> None:
+    """Undo the rounding of what products read, in place, and make attention that is written out one operator again."""
+    for operand in operands(program):
+        if operand.node.target in ROUNDING:
+            operand.node.replace_all_uses_with(as_node(operand.node.args[0]))
+            program.graph.erase_node(operand.node)
+    for product in find_products(program):
+        _write_as_one(product)
+    program.graph.eliminate_dead_code()
+    program.recompile()
 
 
 def ranges_of(program: GraphModule, extremes: Mapping[Node, tuple[float, float]]) -> dict[Node, tuple[float, float]]:
@@ -138,6 +156,35 @@ def _write_out(program: GraphModule, attention: Node) -> None:
         result = _call(program, aten.matmul.default, shares, value)
     attention.replace_all_uses_with(result)
     program.graph.erase_node(attention)  # as dead code it would stay: torch holds it for random
+
+
+def _write_as_one(product: Node) -> None:
+    """The inverse of `_write_out`, where `product` ends what it wrote; a factor of the queries may be missing."""
+    softmax = _call_of(product.args[0], aten.softmax.int)
+    scores = softmax and as_node(softmax.args[0])
+    biased = _call_of(scores, aten.add.Tensor)
+    first = _call_of(biased.args[0] if biased else scores, aten.matmul.default)
+    turned = first and _call_of(first.args[1], aten.transpose.int)
+    if softmax is None or first is None or turned is None:
+        return
+    if softmax.args[1] != -1 or turned.args[1:] != (-2, -1):
+        return
+    query, factor = as_node(first.args[0]), 1.0
+    scaled = _call_of(query, aten.mul.Tensor)
+    if scaled is not None and isinstance(scaled.args[1], float):
+        query, factor = as_node(scaled.args[0]), scaled.args[1]
+    given = (query, turned.args[0], product.args[1], biased.args[1] if biased else None)
+    with product.graph.inserting_before(product):
+        whole = product.graph.call_function(ATTENTION, given, {"scale": factor})
+    whole.meta["val"] = product.meta["val"]
+    product.replace_all_uses_with(whole)
+
+
+def _call_of(argument: object, operator: Any) -> Node | None:
+    """A call of an operator whose result is read once; None of anything else."""
+    if isinstance(argument, Node) and argument.target == operator and len(argument.users) == 1:
+        return argument
+    return None
 
 
 def _call(program: GraphModule, operator: Any, *args: Any) -> Node:

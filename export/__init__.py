@@ -24,6 +24,8 @@ class Target:
     """The device's own engine first; the first that runs on this machine is the one that verifies."""
     exact_floats: bool = True
     """Whether its float part computes in 32 bits."""
+    integer_attention: bool = False
+    """Whether its engine gains by attention products in 8 bits: they are rounded then, if nobody says otherwise."""
     rivals: Callable[[Backbone, Path, Options, Batches], list[Artifact]] | None = None
     """What other tools make of the float backbone for it, to be measured beside ours."""
 
@@ -40,6 +42,7 @@ TARGETS = {
             "asymmetric",
             ("openvino",),
             exact_floats=False,
+            integer_attention=True,
             rivals=openvino_rivals.rivals,
         ),
         Target(

@@ -62,6 +62,22 @@ def test_nothing_said_is_the_demo_in_int8() -> None:
     assert recipe.runtimes_of("onnx") == ("onnxruntime",)
 
 
+@pytest.mark.parametrize(
+    ("words", "bits"),
+    [
+        ({}, None),
+        ({"export": ("onnx", "openvino")}, 8),
+        ({"export": ("openvino",), "ptq": "w4a4"}, None),
+        ({"export": ("openvino",), "attention": False}, None),
+        ({"ptq": "w4a4", "attention": True}, 4),
+    ],
+)
+def test_attention_is_rounded_in_8_bits_for_targets_that_gain(words: dict[str, Any], bits: int | None) -> None:
+    technique = Recipe(**words).technique
+    assert technique is not None
+    assert (technique.activation_bits if technique.attention else None) == bits
+
+
 def test_what_is_off_is_no_technique() -> None:
     assert Recipe(ptq="off").technique is None
     assert Recipe(runtime=("none",)).runtimes_of("onnx") == ()

@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.fx import GraphModule
 
+from vitc.compress.attention import is_rounded
 from vitc.compress.ops import scheme_of
 from vitc.compress.quantize import Quantize
 from vitc.models.backbone import Backbone, Preprocessing
+from vitc.models.timm_ready import timm
 from vitc.variants import Variant
 
 
@@ -44,3 +47,18 @@ def test_another_scheme_rounds_otherwise_and_leaves_the_first_alone(quantized: V
     one, two = quantized.backbone.module(x), other.backbone.module(x)
     assert not torch.equal(one, two)
     torch.testing.assert_close(one, two, atol=0.1, rtol=0.1)
+
+
+def test_attention_is_left_float_for_who_asks() -> None:
+    torch.manual_seed(0)
+    module = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, embed_dim=24, num_heads=3).eval()
+    backbone = Backbone("vit", module, Preprocessing((3, 32, 32)), 1000, (), "abc")
+    rounded = Variant(Quantize(attention=True).apply(backbone, [torch.randn(8, 3, 32, 32)]), Path("out"))
+    floats = rounded.under("symmetric", float_attention=True)
+    assert rounded.under("asymmetric") is rounded
+    assert floats.simulation == "int8 symmetric float-attention torch"
+    assert floats.under("symmetric", float_attention=True) is floats
+    assert len({rounded.key, floats.key, rounded.under("asymmetric", float_attention=True).key}) == 3
+    program = rounded.backbone.module
+    assert isinstance(program, GraphModule)
+    assert is_rounded(program), "it is left alone"

@@ -6,7 +6,20 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.nn import functional
 
-from vitc.compress.attention import ATTENTION, PRODUCTS, find_products, operands, ranges_of, scores_of, split
+from vitc.compress.attention import (
+    ATTENTION,
+    PRODUCTS,
+    find_products,
+    is_rounded,
+    leave_float,
+    operands,
+    ranges_of,
+    scores_of,
+    split,
+)
+from vitc.compress.ops import ROUNDING
+from vitc.compress.quantize import Quantize
+from vitc.models.backbone import Backbone, Preprocessing
 from vitc.models.program import trace
 from vitc.models.timm_ready import timm
 
@@ -42,6 +55,44 @@ def test_attention_written_out_answers_the_same(module: nn.Module, batch: int) -
     program.graph.lint()
     assert (count(program, ATTENTION), count(program, *PRODUCTS)) == (0, 2)
     torch.testing.assert_close(program(images), module(images), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [Attention(), Attention(scale=0.7), Attention(torch.linspace(-2, 2, 64).view(8, 8))],
+    ids=["plain", "scaled", "mask"],
+)
+def test_attention_written_out_becomes_one_operator_again(module: nn.Module) -> None:
+    program, images = trace(module, SIZE), torch.randn(2, *SIZE, generator=torch.Generator().manual_seed(0))
+    split(program)
+    leave_float(program)
+    program.graph.lint()
+    assert (count(program, ATTENTION), count(program, *PRODUCTS)) == (1, 0)
+    torch.testing.assert_close(program(images), module(images), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "operators"),
+    [("vit_tiny_patch16_224", 2), ("swin_tiny_patch4_window7_224", 0)],
+    ids=["one operator", "written out by the model"],
+)
+def test_attention_that_was_rounded_is_left_float(name: str, operators: int) -> None:
+    torch.manual_seed(0)
+    options = {"depth": 2} if name.startswith("vit") else {"depths": (1, 1), "num_heads": (3, 3)}
+    module = timm.create_model(name, img_size=32, embed_dim=24, num_classes=5, **{"num_heads": 3, **options}).eval()
+    images = torch.randn(8, 3, 32, 32)
+    backbone = Backbone(name, module, Preprocessing((3, 32, 32)), 5, (), "abc")
+    program = Quantize(attention=True).apply(backbone, [images]).module
+    assert isinstance(program, GraphModule)
+    assert is_rounded(program)
+    rounded, answer = count(program, *ROUNDING), program(images)
+    leave_float(program)
+    assert not is_rounded(program)
+    assert count(program, *ROUNDING) == rounded - 8
+    assert count(program, ATTENTION) == operators
+    floats = module(images)
+    assert not torch.equal(program(images), answer)
+    assert (program(images) - floats).norm() < 0.1 * floats.norm()
 
 
 @pytest.mark.parametrize(
