@@ -12,7 +12,7 @@ HEAD = """<ir_version: 10, opset_import: ["": 21]>
 g (float[b,5,4] x) => (float[b,5,4] z)
 <float[4,4] w, float[4] bias = {1, 2, 3, 4}, int64[4] heads = {-1, 5, 2, 2}, int64[3] whole = {-1, 5, 4},
  float half = {0.5}, float[2,1,1] halves = {0.5, 0.25}, float s = {0.05}, uint8 u = {128},
- float[5] mask = {0, 0, 0, 0, -9}> {
+ float[5] mask = {0, 0, 0, 0, -9}, float[4,1] sum = {1, 1, 1, 1}, int64[4] alike = {-1, 1, 1, 5}> {
 READ
 a1 = MatMul(d, w)  a2 = Add(a1, bias)  a3 = Reshape(a2, heads)  q = Transpose <perm=[0, 2, 1, 3]> (a3)
 b1 = MatMul(d, w)  b3 = Reshape(b1, heads)  k = Transpose <perm=[0, 2, 3, 1]> (b3)
@@ -21,6 +21,7 @@ WEIGH
 o = MatMul(p, v)  t = Transpose <perm=[0, 2, 1, 3]> (o)  z = Reshape(t, whole) }"""
 FLOAT, CODES = "d = Identity(x)", "e = QuantizeLinear(x, s, u)  d = DequantizeLinear(e, s, u)"
 SCALED = "qs = Mul(q, half)  m = MatMul(qs, k)  p = Softmax(m)"
+MASKED = "s0 = MatMul(x, sum)  s1 = Reshape(s0, alike)  m = MatMul(q, k)  n = Add(m, s1)  p = Softmax(n)"
 X = np.random.default_rng(0).standard_normal((3, 5, 4), dtype=np.float32)
 
 
@@ -38,7 +39,9 @@ def answer(made: ir.Model) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("read", [FLOAT, CODES], ids=["float", "codes"])
-@pytest.mark.parametrize("weigh", [SCALED, "m = MatMul(q, k)  p = Softmax(m)"], ids=["scaled", "plain"])
+@pytest.mark.parametrize(
+    "weigh", [SCALED, "m = MatMul(q, k)  p = Softmax(m)", MASKED], ids=["scaled", "plain", "masked"]
+)
 def test_heads_are_read_where_they_lie(read: str, weigh: str) -> None:
     made = model(read, weigh)
     wanted = answer(made)

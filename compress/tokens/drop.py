@@ -1,0 +1,94 @@
+"""Keep the tokens that the class token attends to, and fuse the rest into one (EViT, arXiv 2202.07800).
+
+The attention of the class token is worked out anew beside the block's own, which is left in one piece. It costs next to
+nothing: with q the class token's query, q . (W y + b) for every token y is (W' q) . y, and q . b is the same for all
+tokens, which softmax does not see. The paper trains after that; here nothing is trained.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import UserError
+from ...models.backbone import Backbone
+from .hosts import Host, host
+from .keys import part
+from .matching import take
+from .schedule import Amounts, parse
+
+
+@dataclass(frozen=True)
+class Drop:
+    """How many tokens go where, in the words of [schedule](schedule.py)."""
+
+    schedule: str = "75%"
+
+    def __post_init__(self) -> None:
+        """Refuse words that mean nothing."""
+        parse(self.schedule)
+
+    def check(self, backbone: Backbone) -> None:
+        """Refuse a model whose tokens cannot be dropped, and a schedule that it cannot follow."""
+        self.amounts(_host(backbone))
+
+    def apply(self, backbone: Backbone) -> Backbone:
+        """The backbone with dropping in some of its blocks; the one given stays as it is."""
+        found = _host(backbone)
+        dropping = {
+            index: Dropping(found.blocks[index].attn, found.prefix, count)
+            for index, count in enumerate(self.amounts(found))
+            if count
+        }
+        return found.reduced(dropping)
+
+    def amounts(self, found: Host) -> Amounts:
+        """How many fewer tokens leave each block."""
+
+        def macs(index: int, tokens: int, _: int) -> int:
+            heads = found.blocks[index].attn.num_heads
+            return 2 * found.width * found.blocks[index].attn.head_dim * heads + tokens * found.width * heads
+
+        return parse(self.schedule).amounts(found.body(lambda tokens: tokens - found.prefix - 1, macs))
+
+
+class Dropping(nn.Module):
+    """Fuses `count + 1` tokens into one."""
+
+    def __init__(self, attention: Any, prefix: int, count: int) -> None:
+        super().__init__()
+        keys = part(attention, 1).weight.data
+        self.query = part(attention, 0)
+        self.keys = nn.Parameter(keys.unflatten(0, (attention.num_heads, -1)).clone())
+        self.scale = attention.head_dim**-0.5
+        self.prefix = prefix
+        self.count = count
+
+    def forward(self, x: Tensor, seen: Tensor, _: Tensor | None) -> tuple[Tensor, None]:
+        """The prefix, the tokens that stay, and the one that the others became."""
+        attended = self.attention(seen)[:, self.prefix :]
+        order = attended.topk(attended.shape[1]).indices
+        stay = attended.shape[1] - self.count - 1
+        kept, gone = order[:, :stay] + self.prefix, order[:, stay:] + self.prefix
+        weights = attended.gather(1, order[:, stay:])
+        fused = (weights / weights.sum(1, keepdim=True))[:, None] @ take(x, gone)
+        return torch.cat([x[:, : self.prefix], take(x, kept), fused], 1), None
+
+    def attention(self, seen: Tensor) -> Tensor:
+        """How much the class token attends to each token, averaged over the heads: [B, N]."""
+        query = self.query(seen[:, :1]).unflatten(-1, (len(self.keys), -1)).transpose(1, 2) * self.scale
+        looked_for = (query @ self.keys).squeeze(2)
+        return (looked_for @ seen.transpose(1, 2)).softmax(-1).mean(1)
+
+
+def _host(backbone: Backbone) -> Host:
+    """A host that has a class token whose attention can be worked out."""
+    found = host(backbone)
+    if not found.module.has_class_token:
+        raise UserError(f"{backbone.name} has no class token to say which tokens matter: merge them instead")
+    if any(not isinstance(block.attn.k_norm, nn.Identity) for block in found.blocks):
+        raise UserError(
+            f"{backbone.name} normalizes its keys, and attention is not linear in them: merge tokens instead"
+        )
+    return found

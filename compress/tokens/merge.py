@@ -1,0 +1,68 @@
+"""Merge the tokens that are most alike (ToMe, arXiv 2210.09461); nothing is trained.
+
+Alike are tokens whose keys, averaged over the heads, point the same way. The average is a linear of what the attention
+reads, so the attention itself is left in one piece. That linear may be rounded like any other; nothing else in the
+merging has weights, and it stays float.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ...models.backbone import Backbone
+from .hosts import Host, host
+from .keys import mean_keys
+from .matching import match, merge, most
+from .schedule import Amounts, parse
+
+
+@dataclass(frozen=True)
+class Merge:
+    """How many tokens are merged where, in the words of [schedule](schedule.py)."""
+
+    schedule: str = "75%"
+
+    def __post_init__(self) -> None:
+        """Refuse words that mean nothing."""
+        parse(self.schedule)
+
+    def check(self, backbone: Backbone) -> None:
+        """Refuse a model whose tokens cannot be merged, and a schedule that it cannot follow."""
+        self.amounts(host(backbone))
+
+    def apply(self, backbone: Backbone) -> Backbone:
+        """The backbone with merging in some of its blocks; the one given stays as it is."""
+        found = host(backbone)
+        merging = {
+            index: Merging(found.blocks[index].attn, found.prefix, count)
+            for index, count in enumerate(self.amounts(found))
+            if count
+        }
+        return found.reduced(merging)
+
+    def amounts(self, found: Host) -> Amounts:
+        """How many tokens each block merges."""
+
+        def macs(index: int, tokens: int, count: int) -> int:
+            block = found.blocks[index]
+            sources = most(tokens, found.prefix)
+            rest = tokens - found.prefix - sources
+            keys = tokens * sum(weight.numel() for weight in mean_keys(block.attn).parameters() if weight.dim() == 2)
+            return keys + sources * rest * block.attn.head_dim + rest * count * found.width
+
+        return parse(self.schedule).amounts(found.body(lambda tokens: most(tokens, found.prefix), macs))
+
+
+class Merging(nn.Module):
+    """Merges `count` tokens, none of the first `prefix`."""
+
+    def __init__(self, attention: nn.Module, prefix: int, count: int) -> None:
+        super().__init__()
+        self.keys = mean_keys(attention)
+        self.prefix = prefix
+        self.count = count
+
+    def forward(self, x: Tensor, seen: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The tokens that stay, and their sizes."""
+        sizes = x.new_ones(x.shape[:2]) if sizes is None else sizes
+        return merge(x, sizes, match(self.keys(seen), self.prefix, self.count), self.prefix)
