@@ -1,4 +1,4 @@
-"""What is let in: a backbone that the technique can work on, engines that are there, targets that can hold it."""
+"""What is let in: a backbone that the techniques can work on, engines that are there, targets that can hold it."""
 
 from pathlib import Path
 
@@ -20,13 +20,13 @@ IMAGES = 8
 
 
 def admitted(recipe: Recipe) -> Backbone:
-    """The backbone, refused if the technique cannot work on it, or an engine asked for is not there."""
+    """The backbone, refused if a technique cannot work on it, or an engine asked for is not there."""
     for name in recipe.runtime:
         if name in RUNTIMES and (problem := RUNTIMES[name].missing()):
             raise NotAvailable(problem)
     backbone = load(recipe.model, Path(recipe.weights) if recipe.weights else None, recipe.preprocessing)
-    if recipe.technique:
-        recipe.technique.check(backbone)
+    for _, technique in recipe.steps:
+        technique.check(backbone)
     return backbone
 
 

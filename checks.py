@@ -138,6 +138,18 @@ def drifts(
                 yield f"{one.artifact} {wrong}"
 
 
+def slower(made: Iterable[tuple[Variant, Artifact]], measurements: Sequence[records.Measurement]) -> Iterator[str]:
+    """Every float artifact that something was taken away from, and that takes longer for it."""
+    thinned = {artifact.name for variant, artifact in made if variant.backbone.form and artifact.precision == FLOAT}
+    for one in measurements:
+        if one.artifact in thinned and one.speedup and one.speedup.ci95[1] < 1:
+            ratio, (low, high) = one.speedup.ratio, one.speedup.ci95
+            yield (
+                f"{one.artifact} takes longer on {one.runtime} than {one.speedup.vs}: {ratio:.2f} times its speed "
+                f"[{low:.2f}, {high:.2f}]; take away more in fewer blocks (8:few), or accept it with --allow-slower"
+            )
+
+
 def _divergence(served: Served, pixels: Pixels) -> str:
     if served.runtime.values is None:
         return "this engine does not show its layers"

@@ -1,13 +1,15 @@
 """What a run makes for its targets, kept in its journal: variants of the backbone, and artifacts of each."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .compress import Technique
 from .compress.losses import Losses
 from .errors import NotAvailable
 from .export import TARGETS
 from .export.artifact import Artifact
+from .journal import FOLDER
 from .models import saved
 from .models.backbone import FLOAT, Backbone
 from .models.decode import Pixels
@@ -36,52 +38,60 @@ class Exports:
     ) -> tuple[list[tuple[Variant, str]], list[dict[str, Any]]]:
         """What is exported to which target, and what rounding costs each layer.
 
-        That is the backbone as it came, and what the technique makes of it, read back from the file that it is kept in.
+        That is the backbone as it came, and what each technique makes of what was before, read back from its file.
         """
-        program, technique, targets = self.out / PROGRAM, self.recipe.technique, self.recipe.export
-
-        if technique is None or samples is None:
+        if not self.recipe.steps:
             plain = Variant(backbone, self.out)
 
             def save(_: Advance) -> dict[str, Any]:
-                saved.save(backbone, program)
+                saved.save(backbone, self.out / PROGRAM)
                 return {}
 
-            self.stages.do("save", {"backbone": plain.key}, [program], save)
-            return [(plain.under(TARGETS[target].scheme), target) for target in targets], []
-        untouched = Variant(backbone, self.out / FLOAT)
-        inputs = {"backbone": untouched.key, "technique": repr(technique), "images": samples.digest()}
-        batches = samples.batches(CALIBRATION_BATCH)
+            self.stages.do("save", {"backbone": plain.key}, [self.out / PROGRAM], save)
+            return [(plain.under(TARGETS[target].scheme), target) for target in self.recipe.export], []
+        made, layers = [Variant(backbone, self.out / FLOAT)], []
+        for number, (row, technique) in enumerate(self.recipe.steps, 1):
+            last = number == len(self.recipe.steps)
+            program = self.out / PROGRAM if last else self.out / FOLDER / f"{row.name}.pt2"
+            layers = self._applied(row.name, technique, made[-1], samples, program)
+            backbone = saved.load(program)
+            made.append(Variant(backbone, self.out if last else self.out / backbone.label))
+        return [(self._rounded_for(target, one), target) for one in made for target in self.recipe.export], layers
 
-        def quantize(_: Advance) -> dict[str, Any]:
+    def _applied(
+        self, name: str, technique: Technique, variant: Variant, samples: Pixels | None, program: Path
+    ) -> list[dict[str, Any]]:
+        """Have a technique write its program; what it costs each layer."""
+        images = samples.digest() if samples else None
+        inputs = {"backbone": variant.key, "technique": repr(technique), "images": images}
+        batches = samples.batches(CALIBRATION_BATCH) if samples else ()
+
+        def apply(_: Advance) -> dict[str, Any]:
             losses = Losses()
-            saved.save(technique.apply(backbone, batches, losses), program)
+            saved.save(technique.apply(variant.backbone, batches, losses), program)
             return {"layers": losses.to_json(), "notes": losses.notes}
 
-        found = self.stages.do("quantize", inputs, [program], quantize)
+        found = self.stages.do(name, inputs, [program], apply)
         for note in found["notes"]:
             self.progress.note(note)
-        compressed = Variant(saved.load(program), self.out)
-        return [
-            *((untouched, target) for target in targets),
-            *((self._rounded_for(target, compressed), target) for target in targets),
-        ], found["layers"]
+        layers: list[dict[str, Any]] = found["layers"]
+        return layers
 
-    def _rounded_for(self, target: str, compressed: Variant) -> Variant:
-        """A quantized variant as a target takes it: attention rounded where it gains, or where the recipe says so."""
+    def _rounded_for(self, target: str, variant: Variant) -> Variant:
+        """A variant as a target takes it: attention rounded where it gains, or where the recipe says so."""
         row, wanted = TARGETS[target], self.recipe.attention
-        return compressed.under(row.scheme, float_attention=wanted is None and not row.integer_attention)
+        return variant.under(row.scheme, float_attention=wanted is None and not row.integer_attention)
 
     def exported(self, variant: Variant, target: str) -> Artifact:
         """The variant as a target's artifact."""
         folder, options = variant.folder / target, self.recipe.options
 
         def work(_: Advance) -> dict[str, Any]:
-            return self._kept(TARGETS[target].write(variant.backbone, folder, options))
+            return self._kept(replace(TARGETS[target].write(variant.backbone, folder, options), name=name))
 
-        name = f"export {variant.backbone.precision}/{target}"
+        name = f"{variant.backbone.label}/{target}"
         inputs = {"backbone": variant.key, "options": asdict(options)}
-        return self._artifact(self.stages.do(name, inputs, [folder], work))
+        return self._artifact(self.stages.do(f"export {name}", inputs, [folder], work))
 
     def rivals(self, backbone: Backbone, target: str, samples: Pixels | None) -> list[Artifact]:
         """What other tools make of the float backbone for the target, from the same calibration images."""

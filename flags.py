@@ -22,6 +22,20 @@ Calib = Annotated[
     str | None, typer.Option(metavar="SRC", help="Images for calibration (default: a part of --data, never scored)")
 ]
 CalibImages = Annotated[int | None, typer.Option(metavar="N", help="At most so many calibration images (default: 128)")]
+Merge = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SCHEDULE",
+        help="Merge the tokens that are most alike: 8 a block, 8:increase, 8:decrease, 8:few (as cheap, in few "
+        "blocks), 0.90G or 75% of the multiply-adds, the tokens that each block keeps, or deit-t-0.9G (DiffRate)",
+    ),
+]
+Drop = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SCHEDULE", help="Fuse the tokens that the class token attends to least; words as for --merge"
+    ),
+]
 Ptq = Annotated[
     str | None,
     typer.Option(
@@ -95,6 +109,7 @@ FixedBatch = Annotated[
 ImageInput = Annotated[
     bool | None, typer.Option("--image-input", help="Core ML: take images as they come, with the preprocessing inside")
 ]
+Slower = Annotated[bool | None, typer.Option("--allow-slower", help="Accept fewer tokens that take longer on a target")]
 Fallback = Annotated[
     bool | None, typer.Option("--allow-fallback", help="Accept layers that run in another precision than promised")
 ]

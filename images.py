@@ -15,7 +15,7 @@ def choose(recipe: Recipe, backbone: Backbone) -> tuple[ImageSet | None, ImageSe
     """The scored images and the calibration images; None where the recipe wants none."""
     classes = data.Classes(backbone.outputs, backbone.classes)
     scored = None if recipe.data == data.NONE else data.find(recipe.data, classes, labelled=True)
-    if recipe.technique is None:
+    if not recipe.calibrated:
         return scored, None
     drawn = recipe.data.partition(":")[0] == "demo"
     if scored and not (recipe.calib or drawn):

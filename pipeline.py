@@ -86,10 +86,12 @@ def run(request: Request, progress: Progress) -> Outcome:
 def plan(recipe: Recipe, out: Path) -> list[Path]:
     """What a run would leave in its folder."""
     targets = [out / target for target in recipe.export]
-    floats = [out / FLOAT / target for target in recipe.export] if recipe.technique else []
+    names = [row.name for row, _ in recipe.steps]
+    before = ["-".join([*names[:number], FLOAT]) for number in range(len(names))]  # as their backbones are labelled
+    steps = [out / label / target for label in before for target in recipe.export]
     scored = [out / PREDICTIONS] if recipe.data != data.NONE else []
-    rivals = [out / RIVALS / target for target in recipe.export if recipe.technique and TARGETS[target].rivals]
-    return [*(out / name for name in ("recipe.toml", PROGRAM, RECORD, REPORT)), *scored, *floats, *targets, *rivals]
+    rivals = [out / RIVALS / target for target in recipe.export if recipe.calibrated and TARGETS[target].rivals]
+    return [*(out / name for name in ("recipe.toml", PROGRAM, RECORD, REPORT)), *scored, *steps, *targets, *rivals]
 
 
 class _Run:
@@ -123,6 +125,7 @@ class _Run:
         images = checks.parity_images(pixels or samples, backbone.preprocessing, recipe.seed)
         judged: list[tuple[Variant | None, Artifact]] = [*made, *((None, artifact) for artifact in theirs)]
         checked = [self.verified(variant, artifact, images) for variant, artifact in judged]
+        asked = [artifact.name for variant, artifact in made if variant.folder == self.out and recipe.steps]
         measurements = self.measured([artifact for _, artifact in judged], score)
         record = records.Record(
             vitc=VERSION,
@@ -138,12 +141,13 @@ class _Run:
             measurements=measurements,
             stages=tuple(self.stages.done),
             layers=tuple(records.Layer(**layer) for layer in layers),
-            choices=choices.choose(measurements, [a.name for v, a in made if v.backbone.precision != FLOAT]),
+            choices=choices.choose(measurements, asked),
         )
         drifts = checks.drifts(made, measurements, score)
         self.finish(record, score, list(dict.fromkeys(variant.simulation for variant, _ in variants)))
         wrong = [f"{one.row.name} {complaint}" for one in checked for complaint in one.complaints]
-        return Outcome(record, (*wrong, *drifts))
+        slower = () if recipe.allow_slower else checks.slower(made, measurements)
+        return Outcome(record, (*wrong, *drifts, *slower))
 
     def foreseen(self, found: dict[str, list[Finding]]) -> None:
         """Tell what preflight found; what cannot work ends the run before it began."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import tomli_w
 
+from .compress import TECHNIQUES, Row, Technique
 from .compress.quantize import Quantize
 from .compress.widths import Override
 from .errors import UserError
@@ -43,6 +44,10 @@ class Recipe:
     calib: str | None = None
     """None: a part of `data` that is never scored."""
     calib_images: int = 128
+    merge: str | None = None
+    """Merge tokens, by a schedule: 8, 8:increase, 8:few, 0.90G, 75%, …"""
+    drop: str | None = None
+    """Fuse the tokens that the class token attends to least, by a schedule."""
     ptq: str = "int8"
     effort: str = "normal"
     """How long to look for better codes: fast, normal or high."""
@@ -71,6 +76,8 @@ class Recipe:
     """Export with the batch fixed at `batch`; otherwise it stays free where the target can."""
     image_input: bool = False
     """Core ML: take images as a camera gives them, with the preprocessing inside."""
+    allow_slower: bool = False
+    """Accept fewer tokens that take longer on a target."""
     allow_fallback: bool = False
     """Accept layers that run in another precision than promised."""
     workers: int = 2
@@ -92,12 +99,34 @@ class Recipe:
                 raise UserError(f"{name.replace('_', '-')} is {value}; it must be at least {least}")
         if self.weights and (self.model == "demo" or self.model.endswith(".pt2")):
             raise UserError(f"{self.model} brings its own weights; leave --weights out, or name another model")
-        for word in ("calib", "equalize", "attention", "axiswise", "exclude", "layers"):
+        if self.merge and self.drop:
+            raise UserError("--merge and --drop both take tokens away; choose one")
+        _ = self.steps  # which refuse what they cannot mean
+        for word in ("equalize", "attention", "axiswise", "exclude", "layers"):
             if self.ptq == "off" and getattr(self, word):
                 raise UserError(f"--{word} goes with quantization; leave it out, or choose --ptq int8")
-        _ = self.technique  # which refuses what it cannot mean
-        if self.ptq != "off" and self.data == NONE and not self.calib:
+        if self.calib and not self.calibrated:
+            raise UserError("--calib goes with quantization; leave it out, or choose --ptq int8")
+        if self.calibrated and self.data == NONE and not self.calib:
             raise UserError("--data none leaves nothing to calibrate with; name images with --calib, or use --ptq off")
+
+    @property
+    def steps(self) -> tuple[tuple[Row, Technique], ...]:
+        """The techniques of the run, in the order in which they are applied."""
+        asked = ((row, self._asked(row)) for row in TECHNIQUES)
+        return tuple((row, technique) for row, technique in asked if technique)
+
+    def _asked(self, row: Row) -> Technique | None:
+        """What the recipe says of a technique."""
+        if row.read is None:
+            return self.technique
+        word = getattr(self, row.name)
+        return None if word is None else row.read(word)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether any of them looks at images."""
+        return any(row.calibrated for row, _ in self.steps)
 
     @property
     def technique(self) -> Quantize | None:

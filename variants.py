@@ -27,7 +27,7 @@ class Variant:
     @property
     def simulation(self) -> str:
         """What its torch program is called among the scored things."""
-        return " ".join((self.backbone.precision, *self.differs, "torch"))
+        return " ".join((self.backbone.label, *self.differs, "torch"))
 
     def under(self, scheme: str, *, float_attention: bool = False) -> "Variant":
         """This variant as `scheme` rounds it, its attention products left float if asked for; itself if it is that."""

@@ -1,11 +1,14 @@
 """The techniques, in the order in which they may be applied: one row a technique, one file and one dataclass each."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from ..models.backbone import Backbone
 from ..models.data import Batches
+from .losses import Losses
 from .quantize import Quantize
+from .tokens import Drop, Merge
 
 
 class Technique(Protocol):
@@ -14,8 +17,8 @@ class Technique(Protocol):
     def check(self, backbone: Backbone) -> None:
         """Refuse what cannot work, before any work is done."""
 
-    def apply(self, backbone: Backbone, batches: Batches) -> Backbone:
-        """The compressed backbone, calibrated on unlabelled `batches`."""
+    def apply(self, backbone: Backbone, batches: Batches, losses: Losses | None = None) -> Backbone:
+        """The compressed backbone, calibrated on unlabelled `batches`; `losses` is told what was done, and its cost."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +29,17 @@ class Row:
     kind: str
     technique: type[Technique]
     source: str
+    read: Callable[[str], Technique] | None = None
+    """What the recipe's word of this name says; None where it has several words."""
+    calibrated: bool = True
+    """Whether it looks at images."""
 
 
-KINDS = ("structure", "tokens", "factorize", "recover", "bits")
-"""What is done first stands first: a step sees what earlier kinds left, and bits see the final structure."""
+KINDS = ("tokens", "structure", "factorize", "recover", "bits")
+"""What is done first stands first: tokens go while the blocks can still be told apart, and bits see what is left."""
 
 TECHNIQUES = (
-    Row(
-        "quantize",
-        "bits",
-        Quantize,
-        "static, equalized, compensated: docs/quantization.md",
-    ),
+    Row("merge", "tokens", Merge, "ToMe, arXiv 2210.09461", Merge, calibrated=False),
+    Row("drop", "tokens", Drop, "EViT, arXiv 2202.07800", Drop, calibrated=False),
+    Row("quantize", "bits", Quantize, "static, equalized, compensated: docs/quantization.md"),
 )

@@ -10,7 +10,7 @@ class Artifact:
     """One deployable file (or folder, for formats that are one)."""
 
     name: str
-    """`<precision>/<target>`."""
+    """`<precision>/<target>`, with what was taken away in front: `merge-int8/onnx`."""
     format: str
     precision: str
     path: Path

@@ -43,13 +43,21 @@ class Backbone:
     """Their names, in order; empty where nobody said."""
     weights_sha256: str
     precision: str = FLOAT
-    """What an artifact made of it is called: fp32, int8, …"""
+    """Of its arithmetic: fp32, int8, …"""
     source_sha256: str = ""
     """Hash of the user's file that builds the module; empty where vitc knows how."""
+    form: tuple[str, ...] = ()
+    """What was taken away from it, and how much: `merge 8`; in the order of doing."""
+
+    @property
+    def label(self) -> str:
+        """What it is called among the others of a run: fp32, merge-fp32, merge-int8."""
+        return "-".join([*(step.partition(" ")[0] for step in self.form), self.precision])
 
     def fingerprint(self) -> str:
         """A hash of everything that an artifact made of it depends on: equal for equal backbones."""
-        facts = (self.name, self.precision, self.preprocessing, self.classes, self.weights_sha256, self.source_sha256)
+        origin = (self.name, self.weights_sha256, self.source_sha256)
+        facts = (*origin, self.precision, self.form, self.preprocessing, self.classes)
         digest = hashlib.sha256(repr(facts).encode())
         if isinstance(self.module, GraphModule):
             digest.update(str(self.module.graph).encode())  # ranges and schemes are constants of the graph

@@ -79,6 +79,7 @@ def _facts(backbone: Backbone) -> dict[str, Any]:
         "classes": list(backbone.classes),
         "weights_sha256": backbone.weights_sha256,
         "precision": backbone.precision,
+        "form": list(backbone.form),
     }
 
 
@@ -91,4 +92,5 @@ def _backbone(program: ExportedProgram, facts: dict[str, Any]) -> Backbone:
         tuple(map(str, facts["classes"])),
         str(facts["weights_sha256"]),
         str(facts["precision"]),
+        form=tuple(map(str, facts.get("form", ()))),
     )

@@ -100,7 +100,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A file that a runtime can serve, named `<precision>/<target>`; `path` is relative to the run folder."""
+    """A file that a runtime can serve, named by what it is and its target; `path` is relative to the run folder."""
 
     name: str
     format: str

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from vitc.checks import Batches, Served, checked, drifted, parity_images, verify
+from vitc.checks import Batches, Served, checked, drifted, parity_images, slower, verify
 from vitc.compress.quantize import Quantize
 from vitc.export import TARGETS
 from vitc.export.artifact import Artifact, artifact
 from vitc.export.options import DEFAULTS, Options
 from vitc.models.backbone import Backbone, Preprocessing
 from vitc.models.decode import Pixels
+from vitc.reports import record as records
 from vitc.runtimes import RUNTIMES
 from vitc.runtimes.eager import run
 from vitc.scoring import Score
@@ -155,6 +156,26 @@ def test_a_drift_names_the_first_layer_that_differs(served: Served, pixels: Pixe
     assert complaint
     assert "drifts by -" in complaint
     assert complaint.endswith("the first layer that differs is fc2")
+
+
+@pytest.mark.parametrize(("interval", "found"), [((0.9, 0.99), 1), ((0.9, 1.01), 0)])
+def test_fewer_tokens_that_take_longer_are_told(
+    made: Artifact, backbone: Backbone, tmp_path: Path, interval: tuple[float, float], found: int
+) -> None:
+    def measured(name: str) -> records.Measurement:
+        speedup = records.Speedup("fp32/onnx", 0.95, interval)
+        return records.Measurement(name, "onnxruntime", 1, 1, None, speedup, None, records.Energy(None), None, None, 0)
+
+    floats = replace(made, precision="fp32")
+    thinned = Variant(replace(backbone, precision="fp32", form=("merge 8",)), tmp_path)
+    several = [
+        (thinned, replace(floats, name="merge-fp32/onnx")),
+        (thinned, replace(made, name="merge-int8/onnx")),
+        (Variant(replace(backbone, precision="fp32"), tmp_path), replace(floats, name="again/onnx")),
+    ]
+    complaints = list(slower(several, [measured(artifact.name) for _, artifact in several]))
+    assert len(complaints) == found
+    assert all(one.startswith("merge-fp32/onnx takes longer on onnxruntime than fp32/onnx: 0.95") for one in complaints)
 
 
 def test_noise_stands_in_for_images() -> None:

@@ -14,10 +14,13 @@ from torch import nn
 from vitc.errors import NotAvailable
 from vitc.export import TARGETS
 from vitc.export.artifact import Artifact
-from vitc.exports import RIVALS, Exports
+from vitc.exports import PROGRAM, RIVALS, Exports
 from vitc.journal import Journal
+from vitc.models import saved
 from vitc.models.backbone import Backbone, Preprocessing
 from vitc.models.decode import Pixels
+from vitc.models.timm_ready import timm
+from vitc.pipeline import plan
 from vitc.progress import Progress
 from vitc.recipe import Recipe
 from vitc.stages import Stages
@@ -77,6 +80,26 @@ def test_other_calibration_images_make_another_artifact(
     other = exports(tmp_path / "run", said, resume=True)
     (_, (second, _)), _ = other.variants(backbone, samples.first(4))
     assert other.exported(second, "onnx").sha256 != one.sha256
+
+
+def test_every_step_is_exported_and_the_last_is_the_program(said: io.StringIO, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=8, depth=2, embed_dim=24, num_heads=3)
+    preprocessing = Preprocessing((3, 32, 32))
+    content = np.random.default_rng(0).integers(0, 256, (8, 3, 32, 32), dtype=np.uint8)
+    samples = Pixels(content, None, tuple(map(str, range(8))), (), preprocessing)
+    making = exports(tmp_path / "run", said, recipe=Recipe(merge="2"))
+    variants, _ = making.variants(Backbone("vit", module.eval(), preprocessing, 1000, (), "abc"), samples)
+    artifacts = [making.exported(*variant) for variant in variants]
+    assert {one.name: one.path.relative_to(making.out).as_posix() for one in artifacts} == {
+        "fp32/onnx": "fp32/onnx/model.onnx",
+        "merge-fp32/onnx": "merge-fp32/onnx/model.onnx",
+        "merge-int8/onnx": "onnx/model.onnx",
+    }
+    assert [variant.simulation for variant, _ in variants] == ["fp32 torch", "merge-fp32 torch", "merge-int8 torch"]
+    assert saved.load(making.out / PROGRAM).form == ("merge 2",)
+    assert {one.path.parent for one in artifacts} <= set(plan(making.recipe, making.out))
+    assert "of 17 tokens, blocks merge 2, 2" in said.getvalue()
 
 
 def test_without_a_technique_there_is_one(backbone: Backbone, said: io.StringIO, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from vitc.compress.tokens import Merge
 from vitc.errors import UserError
 from vitc.recipe import PTQ, WORDS, Recipe, resolve
 
@@ -14,6 +15,7 @@ FULL = Recipe(
     data="images",
     calib='others "quoted"',
     calib_images=3,
+    merge="8:few",
     ptq="w6a6",
     effort="fast",
     equalize=("smooth",),
@@ -24,6 +26,7 @@ FULL = Recipe(
     exclude=("head",),
     layers={"depthwise": {"weight_bits": 8}, "blocks.0.*": {"weight_bits": 8, "activation_bits": 8}},
     static=True,
+    allow_slower=True,
     image_input=True,
     allow_fallback=True,
     export=("onnx",),
@@ -47,7 +50,7 @@ def test_the_file_of_a_recipe_gives_it_back(tmp_path: Path, recipe: Recipe) -> N
 
 
 def test_the_full_recipe_leaves_no_word_out() -> None:
-    assert set(FULL.to_json()) == set(WORDS)
+    assert set(FULL.to_json()) == set(WORDS) - {"drop"}, "it does not go with merge"
 
 
 def test_flags_lie_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
@@ -76,6 +79,19 @@ def test_attention_is_rounded_in_8_bits_for_targets_that_gain(words: dict[str, A
     technique = Recipe(**words).technique
     assert technique is not None
     assert (technique.activation_bits if technique.attention else None) == bits
+
+
+def test_steps_stand_in_the_order_in_which_they_are_taken() -> None:
+    recipe = Recipe(ptq="int4", merge="8:few")
+    assert [row.name for row, _ in recipe.steps] == ["merge", "quantize"]
+    assert recipe.steps[0][1] == Merge("8:few")
+    assert recipe.steps[1][1] == recipe.technique
+    assert recipe.calibrated
+    assert not Recipe(ptq="off", merge="8").calibrated
+    with pytest.raises(UserError, match="choose one"):
+        Recipe(merge="8", drop="8")
+    with pytest.raises(UserError, match="'eight' is no schedule"):
+        Recipe(merge="eight")
 
 
 def test_what_is_off_is_no_technique() -> None:

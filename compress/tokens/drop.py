@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from ...errors import UserError
 from ...models.backbone import Backbone
+from ...models.data import Batches
+from ..losses import Losses
 from .hosts import Host, host
 from .keys import part
 from .matching import take
@@ -33,15 +35,18 @@ class Drop:
         """Refuse a model whose tokens cannot be dropped, and a schedule that it cannot follow."""
         self.amounts(_host(backbone))
 
-    def apply(self, backbone: Backbone) -> Backbone:
+    def apply(self, backbone: Backbone, _: Batches = (), losses: Losses | None = None) -> Backbone:
         """The backbone with dropping in some of its blocks; the one given stays as it is."""
         found = _host(backbone)
+        amounts = self.amounts(found)
         dropping = {
             index: Dropping(found.blocks[index].attn, found.prefix, count)
-            for index, count in enumerate(self.amounts(found))
+            for index, count in enumerate(amounts)
             if count
         }
-        return found.reduced(dropping)
+        if losses:
+            losses.notes.append(f"of {found.tokens} tokens, blocks drop {', '.join(map(str, amounts))}")
+        return found.reduced(dropping, f"drop {self.schedule}")
 
     def amounts(self, found: Host) -> Amounts:
         """How many fewer tokens leave each block."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from ...errors import UserError
 from ...models import cost
@@ -72,8 +73,8 @@ class Host:
         attention = 2 * tokens * tokens * block.attn.num_heads * block.attn.head_dim
         return tokens * _per_token(block.attn) + attention + after * _per_token(block.mlp)
 
-    def reduced(self, reductions: Mapping[int, nn.Module]) -> Backbone:
-        """The backbone, with reductions in some blocks."""
+    def reduced(self, reductions: Mapping[int, nn.Module], step: str) -> Backbone:
+        """The backbone, with reductions in some blocks; `step` says which."""
         module: Any = deepcopy(self.module)
         if module.global_pool == "avg":
             skip = 0 if module.pool_include_prefix else self.prefix
@@ -81,7 +82,7 @@ class Host:
             module.norm = nn.Identity()
         else:
             module.blocks = Blocks(module.blocks, reductions)
-        return replace(self.backbone, module=module.eval())
+        return replace(self.backbone, module=module.eval(), form=(*self.backbone.form, step))
 
 
 def host(backbone: Backbone) -> Host:
@@ -100,6 +101,8 @@ def _obstacles(backbone: Backbone) -> Iterable[str]:
     blocks = getattr(module, "blocks", None)
     if backbone.precision != FLOAT:
         yield f"it is {backbone.precision} already; reduce them before bits"
+    if isinstance(module, GraphModule):
+        yield "in a saved program the blocks cannot be told apart: start from the model's own name"
     if isinstance(blocks, Blocks):
         yield "they are already; give one schedule for all blocks"
     vit = timm.models.vision_transformer

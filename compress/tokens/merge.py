@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ...models.backbone import Backbone
+from ...models.data import Batches
+from ..losses import Losses
 from .hosts import Host, host
 from .keys import mean_keys
 from .matching import match, merge, most
@@ -30,15 +32,18 @@ class Merge:
         """Refuse a model whose tokens cannot be merged, and a schedule that it cannot follow."""
         self.amounts(host(backbone))
 
-    def apply(self, backbone: Backbone) -> Backbone:
+    def apply(self, backbone: Backbone, _: Batches = (), losses: Losses | None = None) -> Backbone:
         """The backbone with merging in some of its blocks; the one given stays as it is."""
         found = host(backbone)
+        amounts = self.amounts(found)
         merging = {
             index: Merging(found.blocks[index].attn, found.prefix, count)
-            for index, count in enumerate(self.amounts(found))
+            for index, count in enumerate(amounts)
             if count
         }
-        return found.reduced(merging)
+        if losses:
+            losses.notes.append(f"of {found.tokens} tokens, blocks merge {', '.join(map(str, amounts))}")
+        return found.reduced(merging, f"merge {self.schedule}")
 
     def amounts(self, found: Host) -> Amounts:
         """How many tokens each block merges."""

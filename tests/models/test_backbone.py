@@ -16,7 +16,7 @@ def test_equal_backbones_have_equal_fingerprints() -> None:
     assert backbone().fingerprint() == backbone().fingerprint()
 
 
-def test_a_fingerprint_tells_weights_precision_and_preprocessing_apart() -> None:
+def test_a_fingerprint_tells_weights_precision_form_and_preprocessing_apart() -> None:
     one = backbone()
     other = backbone()
     with torch.no_grad():
@@ -25,9 +25,15 @@ def test_a_fingerprint_tells_weights_precision_and_preprocessing_apart() -> None
         one.fingerprint(),
         other.fingerprint(),
         replace(one, precision="int8").fingerprint(),
+        replace(one, form=("merge 8",)).fingerprint(),
         replace(one, preprocessing=Preprocessing(crop_pct=0.9)).fingerprint(),
     }
-    assert len(prints) == 4
+    assert len(prints) == 5
+
+
+def test_a_label_tells_what_was_taken_away() -> None:
+    assert backbone().label == "fp32"
+    assert replace(backbone(), precision="int8", form=("merge 8:few", "prune neurons=0.2")).label == "merge-prune-int8"
 
 
 def test_preprocessing_is_plain_values_in_json() -> None:

@@ -39,7 +39,9 @@ saved.save(Backbone("tiny", Model().eval(), Preprocessing((3, 2, 2)), 2, (), "")
 def backbone() -> Backbone:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.GELU(), nn.Flatten(), nn.Linear(144, 2)).eval()
-    return Backbone("tiny", module, Preprocessing((3, 8, 8), 1.0), 2, ("cat", "dog"), "abc", "int8")
+    return Backbone(
+        "tiny", module, Preprocessing((3, 8, 8), 1.0), 2, ("cat", "dog"), "abc", "int8", form=("merge 8", "drop 2")
+    )
 
 
 def test_it_comes_back_whole(backbone: Backbone, tmp_path: Path) -> None:
@@ -47,6 +49,7 @@ def test_it_comes_back_whole(backbone: Backbone, tmp_path: Path) -> None:
     back = saved.load(tmp_path / "m.pt2")
     assert (back.name, back.preprocessing, back.outputs) == ("tiny", backbone.preprocessing, 2)
     assert (back.classes, back.weights_sha256, back.precision) == (("cat", "dog"), "abc", "int8")
+    assert (back.form, back.label) == (("merge 8", "drop 2"), "merge-drop-int8")
     for batch in (1, 5):
         images = torch.randn(batch, 3, 8, 8)
         assert torch.equal(back.module(images), backbone.module(images))
