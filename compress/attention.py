@@ -34,13 +34,16 @@ class Operand:
 
 
 def find_products(program: GraphModule) -> list[Node]:
-    """Products of two tensors that both depend on the image, and attention that is one operator; as they run."""
+    """The products of attention, and attention that is one operator, as they run.
+
+    That is what a softmax weighs, and the queries with keys that it is taken of. Other products of what depends on the
+    image are let alone: the residual stream may be among their factors, as where tokens are merged.
+    """
     live = of_images(program)
-    return [
-        node
-        for node in program.graph.nodes
-        if node.target == ATTENTION or (node.target in PRODUCTS and all(factor in live for factor in node.args[:2]))
-    ]
+    both = [one for one in program.graph.nodes if one.target in PRODUCTS and all(read in live for read in one.args[:2])]
+    weighing = [product for product in both if _softmax_of(product)]
+    wanted = {*weighing, *map(scores_of, weighing)}
+    return [node for node in program.graph.nodes if node.target == ATTENTION or node in wanted]
 
 
 def operands(program: GraphModule) -> list[Operand]:
@@ -106,7 +109,8 @@ def ranges_of(program: GraphModule, extremes: Mapping[Node, tuple[float, float]]
 
 def scores_of(product: Node) -> Node | None:
     """The product of queries and keys by whose softmax values are weighed; factors, masks and tables lie between."""
-    if product.target not in PRODUCTS or (softmax := behind_views(as_node(product.args[0]))).target not in SOFTMAX:
+    softmax = _softmax_of(product) if product.target in PRODUCTS else None
+    if softmax is None:
         return None
     node = as_node(softmax.args[0])
     while node.target in (*BETWEEN, *VIEWS):
@@ -115,11 +119,16 @@ def scores_of(product: Node) -> Node | None:
     return node if node.target in PRODUCTS else None
 
 
-def behind_views(node: Node) -> Node:
-    """Where a tensor's values were computed, before they were moved about."""
-    while node.target in VIEWS:
-        node = as_node(node.args[0])
-    return node
+def _softmax_of(product: Node) -> Node | None:
+    """The softmax among what a product reads, behind views and rounding."""
+    return next((found for factor in product.args[:2] if (found := _computed(factor)).target in SOFTMAX), None)
+
+
+def _computed(factor: Any) -> Node:
+    """Where values were computed, before they were moved about and rounded."""
+    while factor.target in (*VIEWS, *ROUNDING):
+        factor = factor.args[0]
+    return as_node(factor)
 
 
 def _leads_to_product(node: Node) -> bool:
@@ -130,7 +139,7 @@ def _leads_to_product(node: Node) -> bool:
 
 def _factors(product: Node) -> Iterator[Operand]:
     left, right = (as_node(factor) for factor in product.args[:2])
-    weighs = behind_views(left).target in SOFTMAX, behind_views(right).target in SOFTMAX
+    weighs = _computed(left).target in SOFTMAX, _computed(right).target in SOFTMAX
     roles: tuple[Role, Role] = ("query", "key")
     if any(weighs):
         roles = ("softmax", "value") if weighs[0] else ("value", "softmax")
