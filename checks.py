@@ -11,7 +11,7 @@ from torch.fx import GraphModule
 
 from .export import TARGETS, Target, drift
 from .export.artifact import Artifact
-from .export.verify import ParityResult, compare, complaint, shaken
+from .export.verify import ParityResult, compare, complaint, is_smooth, shaken
 from .models.backbone import FLOAT, Backbone, Preprocessing
 from .models.decode import Pixels
 from .models.program import trace
@@ -71,11 +71,12 @@ def _parity(
     wanted = np.concatenate([eager.run(backbone.module, part) for part in images])
     with runtime.open(artifact.path, None) as session:
         parity = compare(wanted, np.concatenate([answers(session, part) for part in images]))
-    wrong = complaint(parity, artifact.precision, exact_floats=exact)
-    if wrong and isinstance(backbone.module, GraphModule) and artifact.precision != FLOAT:
+    smooth = is_smooth(backbone)
+    wrong = complaint(parity, smooth=smooth, exact_floats=exact)
+    if wrong and isinstance(backbone.module, GraphModule) and not smooth:
         again = [shaken(backbone.module, part, exact_floats=exact) for part in images]
         own = compare(wanted, np.concatenate(again)).top1_agree
-        wrong = complaint(parity, artifact.precision, exact_floats=exact, own=own)
+        wrong = complaint(parity, smooth=smooth, exact_floats=exact, own=own)
     return parity, wrong
 
 

@@ -10,10 +10,10 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from ..compress.ops import QUANTIZED
 from ..errors import VerificationFailed
-from ..models.backbone import FLOAT
+from ..models.backbone import FLOAT, Backbone
 
 LEAST_AGREEMENT = 0.95
-"""Share of images on which a quantized artifact must give the simulation's class.
+"""Share of images on which an artifact that rounds or chooses must give the simulation's class.
 
 Integer rounding amplifies the last bits in which two runtimes differ, so equal answers are asked for, not equal logits.
 """
@@ -25,6 +25,9 @@ NOISE = {True: 2.0**-22, False: 2.0**-11}
 """Relative, on the result of every product, under which a simulation is held against itself: about what engines with
 exact floats, and those with floats of 16 bits, differ by from one operator to the next. On the images it would say
 nothing: their rounding to 8 bits swallows it."""
+
+CHOICE = torch.ops.aten.topk.default
+PRODUCTS = (*QUANTIZED, *QUANTIZED.values())
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def compare(reference: NDArray[np.float32], logits: NDArray[np.float32]) -> Pari
 
 
 def shaken(program: GraphModule, images: NDArray[np.float32], *, exact_floats: bool) -> NDArray[np.float32]:
-    """The logits of a quantized program under that noise: the same one every time."""
+    """The logits of a program under that noise: the same one every time."""
     with torch.inference_mode():
         logits: NDArray[np.float32] = (
             _Shaken(program, NOISE[exact_floats]).run(torch.from_numpy(images)).float().numpy()
@@ -65,16 +68,23 @@ def shaken(program: GraphModule, images: NDArray[np.float32], *, exact_floats: b
     return logits
 
 
-def complaint(parity: ParityResult, precision: str, *, exact_floats: bool = True, own: float = 1.0) -> str | None:
+def is_smooth(backbone: Backbone) -> bool:
+    """Whether close values give close answers: not where they are rounded to codes, or some tokens are chosen."""
+    module = backbone.module
+    chosen = isinstance(module, GraphModule) and module.graph.find_nodes(op="call_function", target=CHOICE)
+    return backbone.precision == FLOAT and not chosen
+
+
+def complaint(parity: ParityResult, *, smooth: bool, exact_floats: bool = True, own: float = 1.0) -> str | None:
     """What is wrong with the artifact, or None; not every target computes its floats in 32 bits.
 
     `own` is how often the simulation agrees with itself under noise. With 4 bits, or untrained, that is not always, and
     twice as much is taken off what is asked for.
     """
-    if precision == FLOAT and not exact_floats:
+    if smooth and not exact_floats:
         if not parity.cosine >= LEAST_COSINE:
             return f"answers with a cosine of {parity.cosine:.4f} to torch's logits"
-    elif precision == FLOAT:
+    elif smooth:
         if not parity.max_abs <= FLOAT_TOLERANCE * parity.scale:
             return f"differs from torch by {parity.max_abs:.2g} where outputs reach {parity.scale:.2g}"
     elif not parity.top1_agree >= LEAST_AGREEMENT - 2 * (1 - own):
@@ -93,6 +103,6 @@ class _Shaken(Interpreter):
     def run_node(self, n: Node) -> Any:
         """The node's result, noisy if it is a product's."""
         result = super().run_node(n)
-        if n.target in QUANTIZED.values():
+        if n.target in PRODUCTS:
             result = result * (1 + self.noise * torch.randn(result.shape, generator=self.random))
         return result
