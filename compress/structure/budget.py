@@ -1,6 +1,6 @@
 """How a number of neurons to remove is shared out among layers: where the next few cost least, everywhere."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +10,7 @@ Curve = NDArray[np.float64]
 """What it costs to remove the first n neurons of a layer, for n = 0, 1, …"""
 
 
-def measured_curve(losses: Sequence[float], measured: dict[int, float]) -> Curve:
+def measured_curve(losses: Sequence[float], measured: Mapping[int, float]) -> Curve:
     """A curve that passes through what was measured; between the points it runs as the predicted losses do.
 
     `losses` is what each removal is predicted to add, in units of its own; `measured` the cost of some numbers.

@@ -11,7 +11,7 @@ EXAMPLE = "neurons=0.1"
 
 def parse(text: str) -> Prune:
     """The pruning that a text describes."""
-    known = {field.name: type(field.default) for field in fields(Prune)}
+    known: dict[str, type] = {field.name: type(getattr(Prune, field.name)) for field in fields(Prune)}
     given: dict[str, Any] = {}
     for part in text.split(","):
         word, equals, value = (piece.strip() for piece in part.partition("="))

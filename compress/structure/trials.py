@@ -5,6 +5,7 @@ are read by all others; only the answers tell.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,8 +41,8 @@ def divergence(exact: Tensor, found: Tensor) -> Tensor:
     exact, found = exact.double().flatten(1), found.double().flatten(1)
     if exact.shape[1] == 1:
         return (exact - found).square().sum(1)
-    those = (logits.log_softmax(1) for logits in (found, exact))
-    return functional.kl_div(*those, reduction="none", log_target=True).sum(1).clamp_min(0)
+    apart = functional.kl_div(found.log_softmax(1), exact.log_softmax(1), reduction="none", log_target=True)
+    return apart.sum(1).clamp_min(0)
 
 
 class _Course:
@@ -67,13 +68,10 @@ class _Course:
         """The answer with other parameters at a node: a copy runs on, as operators may write into what they read."""
         own = {node: value.clone() if isinstance(value, Tensor) else value for node, value in known.items()}
         site = self.nodes[at]
-        weight, bias = arguments(site)[1:3]
-        target = site.target
-        assert callable(target)
-        own[site] = target(own[site.args[0]], *parameters, *arguments(site)[3:])  # type: ignore[index]
-        for node in (weight, bias):
-            if node is not None and node in self.done.get(site, ()):
-                own.pop(node, None)
+        x, _, _, *others = arguments(site)
+        layer: Any = site.target
+        own[site] = layer(own[x], *parameters, *others)
+        self._forget(site, own)
         for node in self.nodes[at + 1 : -1]:
             self._compute(node, own, None)
         return self._answer(own)
@@ -85,6 +83,10 @@ class _Course:
             known[node] = attribute(self.program, node)
         else:
             known[node] = evaluate(node, known)
+        self._forget(node, known)
+
+    def _forget(self, node: Node, known: dict[Node, object]) -> None:
+        """Let go of what a node was the last to read."""
         for read in self.done.get(node, ()):
             if read is not self.answer:
                 known.pop(read, None)
