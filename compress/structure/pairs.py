@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch.fx import GraphModule, Node
 
-from ..channels import is_changed, rank_of, value_readers
+from ..channels import rank_of, value_readers
 from ..graph import arguments, as_node, aten, channel_axis, find_sites, is_grouped, layer, tensor
 from ..parameters import has_own_weight
 
@@ -87,7 +87,7 @@ def _can_write(program: GraphModule, site: Node) -> bool:
 def _can_read(program: GraphModule, writer: Node, reader: Node) -> bool:
     """Whether a layer reads neurons along the axis they are given on, each at one place."""
     same_axis = channel_axis(writer) % rank_of(writer) == channel_axis(reader) % rank_of(reader)
-    return _can_write(program, reader) and same_axis and _is_pointwise(program, reader) and not is_changed(reader)
+    return _can_write(program, reader) and same_axis and _is_pointwise(program, reader)
 
 
 def _is_pointwise(program: GraphModule, site: Node) -> bool:
