@@ -57,6 +57,7 @@ def compress(
     calib_images: flags.CalibImages = None,
     merge: flags.Merge = None,
     drop: flags.Drop = None,
+    prune: flags.Prune = None,
     ptq: flags.Ptq = None,
     effort: flags.Effort = None,
     equalize: flags.Equalize = None,

@@ -36,6 +36,10 @@ Drop = Annotated[
         metavar="SCHEDULE", help="Fuse the tokens that the class token attends to least; words as for --merge"
     ),
 ]
+Prune = Annotated[
+    str | None,
+    typer.Option(metavar="SPEC", help="Take neurons away, and have the others make up for them: neurons=0.1"),
+]
 Ptq = Annotated[
     str | None,
     typer.Option(

@@ -48,6 +48,8 @@ class Recipe:
     """Merge tokens, by a schedule: 8, 8:increase, 8:few, 0.90G, 75%, …"""
     drop: str | None = None
     """Fuse the tokens that the class token attends to least, by a schedule."""
+    prune: str | None = None
+    """Take away what the rest can make up for: neurons=0.1, or neurons=0.2,multiple=16."""
     ptq: str = "int8"
     effort: str = "normal"
     """How long to look for better codes: fast, normal or high."""
@@ -106,7 +108,7 @@ class Recipe:
             if self.ptq == "off" and getattr(self, word):
                 raise UserError(f"--{word} goes with quantization; leave it out, or choose --ptq int8")
         if self.calib and not self.calibrated:
-            raise UserError("--calib goes with quantization; leave it out, or choose --ptq int8")
+            raise UserError("--calib goes with quantization and --prune; leave it out, or choose --ptq int8")
         if self.calibrated and self.data == NONE and not self.calib:
             raise UserError("--data none leaves nothing to calibrate with; name images with --calib, or use --ptq off")
 

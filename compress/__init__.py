@@ -8,6 +8,7 @@ from ..models.backbone import Backbone
 from ..models.data import Batches
 from .losses import Losses
 from .quantize import Quantize
+from .structure import Prune, parse
 from .tokens import Drop, Merge
 
 
@@ -41,5 +42,6 @@ KINDS = ("tokens", "structure", "factorize", "recover", "bits")
 TECHNIQUES = (
     Row("merge", "tokens", Merge, "ToMe, arXiv 2210.09461", Merge, calibrated=False),
     Row("drop", "tokens", Drop, "EViT, arXiv 2202.07800", Drop, calibrated=False),
+    Row("prune", "structure", Prune, "what the others make up for goes: VBP, and CORP, arXiv 2602.05243", parse),
     Row("quantize", "bits", Quantize, "static, equalized, compensated: docs/quantization.md"),
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from vitc.compress.structure import Prune
 from vitc.compress.tokens import Merge
 from vitc.errors import UserError
 from vitc.recipe import PTQ, WORDS, Recipe, resolve
@@ -16,6 +17,7 @@ FULL = Recipe(
     calib='others "quoted"',
     calib_images=3,
     merge="8:few",
+    prune="neurons=0.2",
     ptq="w6a6",
     effort="fast",
     equalize=("smooth",),
@@ -82,12 +84,12 @@ def test_attention_is_rounded_in_8_bits_for_targets_that_gain(words: dict[str, A
 
 
 def test_steps_stand_in_the_order_in_which_they_are_taken() -> None:
-    recipe = Recipe(ptq="int4", merge="8:few")
-    assert [row.name for row, _ in recipe.steps] == ["merge", "quantize"]
-    assert recipe.steps[0][1] == Merge("8:few")
-    assert recipe.steps[1][1] == recipe.technique
+    recipe = Recipe(ptq="int4", prune="neurons=0.2", merge="8:few")
+    assert [row.name for row, _ in recipe.steps] == ["merge", "prune", "quantize"]
+    assert [technique for _, technique in recipe.steps] == [Merge("8:few"), Prune(0.2), recipe.technique]
     assert recipe.calibrated
     assert not Recipe(ptq="off", merge="8").calibrated
+    assert Recipe(ptq="off", prune="neurons=0.2", calib="images").calibrated
     with pytest.raises(UserError, match="choose one"):
         Recipe(merge="8", drop="8")
     with pytest.raises(UserError, match="'eight' is no schedule"):

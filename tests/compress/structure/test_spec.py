@@ -1,0 +1,43 @@
+"""What a flag may say, and one line for what it may not."""
+
+import pytest
+
+from vitc.compress.structure import Prune, parse
+from vitc.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("neurons=0.2", Prune(neurons=0.2)),
+        (" neurons = .25 , multiple = 16 ", Prune(neurons=0.25, multiple=16)),
+        ("multiple=1", Prune(multiple=1)),
+    ],
+)
+def test_words_become_knobs(text: str, wanted: Prune) -> None:
+    assert parse(text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "does not know ''; allowed: neurons, multiple"),
+        ("0.2", "does not know '0.2'"),
+        ("heads=2", "does not know 'heads'"),
+        ("neurons", "neurons takes one value"),
+        ("neurons=", "neurons is ''; it must be a number"),
+        ("neurons=many", "neurons is 'many'; it must be a number"),
+        ("multiple=1.5", "multiple is '1.5'; it must be a whole number"),
+        ("neurons=0.1,neurons=0.2", "neurons takes one value"),
+        ("neurons=0.1,", "does not know ''"),
+        ("neurons=20", "a share between 0 and 1"),
+        ("neurons=0", "a share between 0 and 1"),
+        ("neurons=nan", "a share between 0 and 1"),
+        ("multiple=0", "at least 1"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(text: str, reason: str) -> None:
+    with pytest.raises(UserError) as failure:
+        parse(text)
+    assert reason in str(failure.value)
+    assert "\n" not in str(failure.value)
