@@ -16,7 +16,7 @@ from ...models.backbone import Backbone
 from .hosts import Host, host
 from .keys import part
 from .matching import take
-from .schedule import Amounts, parse
+from .schedule import Amounts, Body, parse
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,18 @@ class Drop:
         return found.reduced(dropping)
 
     def amounts(self, found: Host) -> Amounts:
-        """How many fewer tokens leave each block."""
+        """How many tokens each block gives up."""
+        return parse(self.schedule).amounts(self.body(found))
 
-        def macs(index: int, tokens: int, _: int) -> int:
-            heads = found.blocks[index].attn.num_heads
-            return 2 * found.width * found.blocks[index].attn.head_dim * heads + tokens * found.width * heads
+    def body(self, found: Host) -> Body:
+        """What a schedule is told of the model and of this."""
 
-        return parse(self.schedule).amounts(found.body(lambda tokens: tokens - found.prefix - 1, macs))
+        def macs(index: int, tokens: int, count: int) -> int:
+            attention = found.blocks[index].attn
+            query = 2 * attention.num_heads * attention.head_dim
+            return found.width * (query + tokens * attention.num_heads + count + 1)
+
+        return found.body(lambda tokens: tokens - found.prefix - 1, macs)
 
 
 class Dropping(nn.Module):
@@ -64,6 +69,7 @@ class Dropping(nn.Module):
         self.scale = attention.head_dim**-0.5
         self.prefix = prefix
         self.count = count
+        self.register_buffer("counted", torch.tensor(count))  # the backbone's fingerprint is made of its state
 
     def forward(self, x: Tensor, seen: Tensor, _: Tensor | None) -> tuple[Tensor, None]:
         """The prefix, the tokens that stay, and the one that the others became."""
