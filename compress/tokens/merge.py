@@ -69,5 +69,5 @@ class Merging(nn.Module):
 
     def forward(self, x: Tensor, seen: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
         """The tokens that stay, and their sizes."""
-        sizes = x.new_ones(x.shape[:2]) if sizes is None else sizes
+        sizes = torch.ones_like(x[..., 0]) if sizes is None else sizes
         return merge(x, sizes, match(self.keys(seen), self.prefix, self.count), self.prefix)
