@@ -17,6 +17,8 @@ from .graph import VIEWS, arguments, as_node, aten, of_images
 ATTENTION = aten.scaled_dot_product_attention.default
 PRODUCTS = (aten.matmul.default, aten.bmm.default)
 SOFTMAX = (aten.softmax.int, aten._softmax.default)
+CHOICES = (aten.max.dim, aten.topk.default, aten.eq.Tensor)
+"""What tells one token from another, as merging does: its products are no attention."""
 BETWEEN = (aten.add.Tensor, aten.mul.Tensor, aten.div.Tensor)
 """What may happen to scores before their softmax is taken."""
 
@@ -33,13 +35,25 @@ class Operand:
 
 
 def find_products(program: GraphModule) -> list[Node]:
-    """Products of two tensors that both depend on the image, and attention that is one operator; as they run."""
+    """Products of two tensors that both depend on the image, and attention that is one operator; as they run.
+
+    Products by which tokens are chosen and put together are left out.
+    """
     live = of_images(program)
     return [
         node
         for node in program.graph.nodes
-        if node.target == ATTENTION or (node.target in PRODUCTS and all(factor in live for factor in node.args[:2]))
+        if node.target == ATTENTION
+        or (node.target in PRODUCTS and all(factor in live for factor in node.args[:2]) and not _chooses(node))
     ]
+
+
+def _chooses(product: Node) -> bool:
+    """Whether a product is read by a choice, or has a factor that is made of one."""
+    weights = as_node(product.args[0])
+    while weights.target in (*BETWEEN, *VIEWS):
+        weights = as_node(weights.args[0])
+    return weights.target in CHOICES or any(reader.target in CHOICES for reader in product.users)
 
 
 def operands(program: GraphModule) -> list[Operand]:
