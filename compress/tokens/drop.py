@@ -53,7 +53,7 @@ class Drop:
         def macs(index: int, tokens: int, count: int) -> int:
             attention = found.blocks[index].attn
             query = 2 * attention.num_heads * attention.head_dim
-            return found.width * (query + tokens * attention.num_heads + count + 1)
+            return int(found.width * (query + tokens * attention.num_heads + count + 1))
 
         return found.body(lambda tokens: tokens - found.prefix - 1, macs)
 
@@ -85,7 +85,8 @@ class Dropping(nn.Module):
         """How much the class token attends to each token, averaged over the heads: [B, N]."""
         query = self.query(seen[:, :1]).unflatten(-1, (len(self.keys), -1)).transpose(1, 2) * self.scale
         looked_for = (query @ self.keys).squeeze(2)
-        return (looked_for @ seen.transpose(1, 2)).softmax(-1).mean(1)
+        attended: Tensor = (looked_for @ seen.transpose(1, 2)).softmax(-1).mean(1)
+        return attended
 
 
 def _host(backbone: Backbone) -> Host:

@@ -52,7 +52,7 @@ class Merge:
             attention, sources = found.blocks[index].attn, most(tokens, found.prefix)
             others = tokens - found.prefix - sources
             keys = sum(weight.numel() for weight in mean_keys(attention).parameters() if weight.dim() == 2)
-            return tokens * keys + sources * others * attention.head_dim + others * count * found.width
+            return int(tokens * keys + sources * others * attention.head_dim + others * count * found.width)
 
         return found.body(lambda tokens: most(tokens, found.prefix), macs)
 

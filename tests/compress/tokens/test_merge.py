@@ -9,6 +9,7 @@ from vitc.compress.tokens.hosts import host
 from vitc.compress.tokens.merge import Merge, Merging
 from vitc.errors import UserError
 from vitc.export import TARGETS
+from vitc.export.options import DEFAULTS
 from vitc.models.backbone import Backbone
 from vitc.models.cost import cost
 from vitc.models.program import trace
@@ -77,7 +78,7 @@ def test_the_prefix_and_the_sizes_are_kept(small_vit: Build) -> None:
 
 def test_merging_equal_patches_is_exact(small_vit: Build) -> None:
     backbone = small_vit()
-    backbone.module.pos_embed.data.zero_()  # type: ignore[union-attr, operator]
+    backbone.module.pos_embed.data.zero_()  # type: ignore[operator]
     flat = torch.ones(1, 3, 32, 32)
     merged = Merge("17,9,9,5").apply(backbone)
     torch.testing.assert_close(merged.module(flat), backbone.module(flat), rtol=1e-4, atol=1e-4)
@@ -86,7 +87,7 @@ def test_merging_equal_patches_is_exact(small_vit: Build) -> None:
 def test_averages_count_every_patch(small_vit: Build) -> None:
     for words in ({"fc_norm": False}, {"fc_norm": True}, {"fc_norm": False, "class_token": False}):
         backbone = small_vit(global_pool="avg", **words)
-        backbone.module.pos_embed.data.zero_()  # type: ignore[union-attr, operator]
+        backbone.module.pos_embed.data.zero_()  # type: ignore[operator]
         flat = torch.ones(1, 3, 32, 32)
         flat[..., :8] = -1  # a quarter of the patches
         tokens = 17 - (words.get("class_token") is False)
@@ -123,7 +124,7 @@ def test_exported_it_answers_alike(small_vit: Build, tmp_path: Path, target: str
         backbone = Quantize(scheme=TARGETS[target].scheme).apply(backbone, [IMAGES])
     exact = (precision, target) == ("fp32", "onnxruntime")  # the others may compute in fewer bits
     tolerance = 1e-4 if exact else 0.2
-    artifact = TARGETS[target].write(backbone, tmp_path)
+    artifact = TARGETS[target].write(backbone, tmp_path, DEFAULTS)
     with RUNTIMES[TARGETS[target].runtimes[-1]].open(artifact.path, 1) as session:
         answer = torch.cat([torch.from_numpy(session.run(image[None].numpy())) for image in IMAGES])
     wanted = backbone.module(IMAGES)
