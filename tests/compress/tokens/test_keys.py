@@ -12,12 +12,11 @@ X = torch.randn(2, 17, 32, generator=torch.Generator().manual_seed(0))
 
 @pytest.mark.parametrize("words", [{}, {"qkv_bias": False}, {"qk_norm": True}], ids=["plain", "no bias", "normalized"])
 def test_keys_are_those_of_attention(small_vit: Callable[..., Backbone], words: dict[str, bool]) -> None:
-    attention = small_vit(**words).module.get_submodule("blocks.1.attn")
-    qkv: Any = attention.get_submodule("qkv")
-    packed = qkv(X).reshape(2, 17, 3, 2, 16)
+    attention: Any = small_vit(**words).module.get_submodule("blocks.1.attn")
+    packed = attention.qkv(X).reshape(2, 17, 3, 2, 16)
     for index in range(3):
         torch.testing.assert_close(part(attention, index)(X), packed[:, :, index].flatten(2))
-    wanted = attention.get_submodule("k_norm")(packed[:, :, 1]).mean(2)
+    wanted = attention.k_norm(packed[:, :, 1]).mean(2)
     torch.testing.assert_close(mean_keys(attention)(X), wanted)
 
 
