@@ -21,9 +21,9 @@ def test_keys_are_those_of_attention(small_vit: Callable[..., Backbone], words: 
 
 
 def test_weights_are_copies(small_vit: Callable[..., Backbone]) -> None:
-    attention = small_vit().module.get_submodule("blocks.1.attn")
-    before = attention.get_submodule("qkv").weight.clone()
+    attention: Any = small_vit().module.get_submodule("blocks.1.attn")
+    before = attention.qkv.weight.clone()
     for layer in (part(attention, 0), mean_keys(attention)):
         for parameter in layer.parameters():
             parameter.data.zero_()
-    torch.testing.assert_close(attention.get_submodule("qkv").weight, before)
+    torch.testing.assert_close(attention.qkv.weight, before)
