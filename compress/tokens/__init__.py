@@ -6,4 +6,4 @@ from .drop import Drop
 from .merge import Merge
 
 REDUCTIONS: Mapping[str, type[Merge] | type[Drop]] = {"merge": Merge, "drop": Drop}
-"""Both without training; merging keeps more of what the tokens say."""
+"""Both without training."""
