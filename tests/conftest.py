@@ -128,3 +128,23 @@ def decomposed() -> Callable[..., Any]:
         return export_program(Calling(function), size, batch).run_decompositions({})
 
     return export
+
+
+@pytest.fixture(scope="session")
+def small_vit() -> Callable[..., Any]:
+    """`(name=..., **words)`: a small vision transformer of timm's, 16 patches and 4 blocks, with random weights."""
+    import torch
+
+    from vitc.models.backbone import Backbone, Preprocessing
+    from vitc.models.timm_ready import timm
+
+    def build(name: str = "vit_tiny_patch16_224", **words: Any) -> Backbone:
+        sizes = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2, "num_classes": 5}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            module = timm.create_model(name, **(sizes | words)).eval()
+            for parameter in module.parameters():
+                parameter.data.add_(torch.randn_like(parameter) * 0.2)  # fresh ones look alike to attention
+        return Backbone(name, module, Preprocessing(input_size=(3, 32, 32)), 5, (), "")
+
+    return build

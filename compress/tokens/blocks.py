@@ -7,7 +7,7 @@ their sizes are added to the scores, which is what copies of them would do.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -41,7 +41,7 @@ class Blocks(nn.Module):
         sizes: Tensor | None = None
         mask: Tensor | None = None
         for name in map(str, range(self.depth)):
-            block = self.get_submodule(name)
+            block: Any = self.get_submodule(name)
             seen = block.norm1(x)
             x = x + block.drop_path1(block.ls1(block.attn(seen, attn_mask=mask)))
             if name in self.reductions:

@@ -18,7 +18,7 @@ from ..losses import Losses
 from .hosts import Host, host
 from .keys import part
 from .matching import take
-from .schedule import Amounts, parse
+from .schedule import Amounts, Body, parse
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,12 @@ class Drop:
         """Refuse a model whose tokens cannot be dropped, and a schedule that it cannot follow."""
         self.amounts(_host(backbone))
 
-    def apply(self, backbone: Backbone, _: Batches = (), losses: Losses | None = None) -> Backbone:
+    def apply(
+        self,
+        backbone: Backbone,
+        batches: Batches = (),
+        losses: Losses | None = None,  # noqa: ARG002  (as every technique)
+    ) -> Backbone:
         """The backbone with dropping in some of its blocks; the one given stays as it is."""
         found = _host(backbone)
         amounts = self.amounts(found)
@@ -49,13 +54,18 @@ class Drop:
         return found.reduced(dropping, f"drop {self.schedule}")
 
     def amounts(self, found: Host) -> Amounts:
-        """How many fewer tokens leave each block."""
+        """How many tokens each block gives up."""
+        return parse(self.schedule).amounts(self.body(found))
 
-        def macs(index: int, tokens: int, _: int) -> int:
-            heads = found.blocks[index].attn.num_heads
-            return 2 * found.width * found.blocks[index].attn.head_dim * heads + tokens * found.width * heads
+    def body(self, found: Host) -> Body:
+        """What a schedule is told of the model and of this."""
 
-        return parse(self.schedule).amounts(found.body(lambda tokens: tokens - found.prefix - 1, macs))
+        def macs(index: int, tokens: int, count: int) -> int:
+            attention = found.blocks[index].attn
+            query = 2 * attention.num_heads * attention.head_dim
+            return int(found.width * (query + tokens * attention.num_heads + count + 1))
+
+        return found.body(lambda tokens: tokens - found.prefix - 1, macs)
 
 
 class Dropping(nn.Module):
@@ -69,6 +79,7 @@ class Dropping(nn.Module):
         self.scale = attention.head_dim**-0.5
         self.prefix = prefix
         self.count = count
+        self.register_buffer("counted", torch.tensor(count))  # the backbone's fingerprint is made of its state
 
     def forward(self, x: Tensor, seen: Tensor, _: Tensor | None) -> tuple[Tensor, None]:
         """The prefix, the tokens that stay, and the one that the others became."""
@@ -84,7 +95,8 @@ class Dropping(nn.Module):
         """How much the class token attends to each token, averaged over the heads: [B, N]."""
         query = self.query(seen[:, :1]).unflatten(-1, (len(self.keys), -1)).transpose(1, 2) * self.scale
         looked_for = (query @ self.keys).squeeze(2)
-        return (looked_for @ seen.transpose(1, 2)).softmax(-1).mean(1)
+        attended: Tensor = (looked_for @ seen.transpose(1, 2)).softmax(-1).mean(1)
+        return attended
 
 
 def _host(backbone: Backbone) -> Host:

@@ -71,7 +71,7 @@ class Host:
         """Multiply-accumulates of a block that gets so many tokens, and whose MLP gets so many."""
         block = self.blocks[index]
         attention = 2 * tokens * tokens * block.attn.num_heads * block.attn.head_dim
-        return tokens * _per_token(block.attn) + attention + after * _per_token(block.mlp)
+        return int(tokens * _per_token(block.attn) + attention + after * _per_token(block.mlp))
 
     def reduced(self, reductions: Mapping[int, nn.Module], step: str) -> Backbone:
         """The backbone, with reductions in some blocks; `step` says which."""
@@ -98,7 +98,7 @@ def host(backbone: Backbone) -> Host:
 def _obstacles(backbone: Backbone) -> Iterable[str]:
     """What is in the way, the plainest first."""
     module: Any = backbone.module
-    blocks = getattr(module, "blocks", None)
+    blocks: Any = getattr(module, "blocks", None)
     if backbone.precision != FLOAT:
         yield f"it is {backbone.precision} already; reduce them before bits"
     if isinstance(module, GraphModule):

@@ -56,4 +56,5 @@ def take(values: Tensor, positions: Tensor) -> Tensor:
     """Of values [B, N, …] those at positions [B, k]. Whole rows are copied: a gather by element is slow."""
     images, tokens = values.shape[:2]
     rows = positions + torch.arange(images)[:, None] * tokens
-    return values.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, (images, -1))
+    taken: Tensor = values.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, (images, -1))
+    return taken

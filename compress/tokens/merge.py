@@ -7,6 +7,7 @@ merging has weights, and it stays float.
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from ...models.backbone import Backbone
@@ -15,7 +16,7 @@ from ..losses import Losses
 from .hosts import Host, host
 from .keys import mean_keys
 from .matching import match, merge, most
-from .schedule import Amounts, parse
+from .schedule import Amounts, Body, parse
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,12 @@ class Merge:
         """Refuse a model whose tokens cannot be merged, and a schedule that it cannot follow."""
         self.amounts(host(backbone))
 
-    def apply(self, backbone: Backbone, _: Batches = (), losses: Losses | None = None) -> Backbone:
+    def apply(
+        self,
+        backbone: Backbone,
+        batches: Batches = (),
+        losses: Losses | None = None,  # noqa: ARG002  (as every technique)
+    ) -> Backbone:
         """The backbone with merging in some of its blocks; the one given stays as it is."""
         found = host(backbone)
         amounts = self.amounts(found)
@@ -47,15 +53,18 @@ class Merge:
 
     def amounts(self, found: Host) -> Amounts:
         """How many tokens each block merges."""
+        return parse(self.schedule).amounts(self.body(found))
+
+    def body(self, found: Host) -> Body:
+        """What a schedule is told of the model and of this."""
 
         def macs(index: int, tokens: int, count: int) -> int:
-            block = found.blocks[index]
-            sources = most(tokens, found.prefix)
-            rest = tokens - found.prefix - sources
-            keys = tokens * sum(weight.numel() for weight in mean_keys(block.attn).parameters() if weight.dim() == 2)
-            return keys + sources * rest * block.attn.head_dim + rest * count * found.width
+            attention, sources = found.blocks[index].attn, most(tokens, found.prefix)
+            others = tokens - found.prefix - sources
+            keys = sum(weight.numel() for weight in mean_keys(attention).parameters() if weight.dim() == 2)
+            return int(tokens * keys + sources * others * attention.head_dim + others * count * found.width)
 
-        return parse(self.schedule).amounts(found.body(lambda tokens: most(tokens, found.prefix), macs))
+        return found.body(lambda tokens: most(tokens, found.prefix), macs)
 
 
 class Merging(nn.Module):
@@ -66,8 +75,9 @@ class Merging(nn.Module):
         self.keys = mean_keys(attention)
         self.prefix = prefix
         self.count = count
+        self.register_buffer("counted", torch.tensor(count))  # the backbone's fingerprint is made of its state
 
     def forward(self, x: Tensor, seen: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
         """The tokens that stay, and their sizes."""
-        sizes = x.new_ones(x.shape[:2]) if sizes is None else sizes
+        sizes = torch.ones_like(x[..., 0]) if sizes is None else sizes
         return merge(x, sizes, match(self.keys(seen), self.prefix, self.count), self.prefix)

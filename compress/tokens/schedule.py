@@ -128,7 +128,7 @@ def parse(words: str) -> Schedule:
     if number and number[2] == "few":
         return Few(words, like=Everywhere(int(number[1])))
     if number and (number[2] is None or number[2] in SLOPES):
-        return Everywhere(int(number[1]), SLOPES.get(number[2], (1, 1)))
+        return Everywhere(int(number[1]), SLOPES.get(number[2] or "", (1, 1)))
     if budget := re.fullmatch(r"(\d+(?:\.\d+)?)(G|%)", words):
         amount = float(budget[1])
         if amount > 0 and budget[2] == "G":

@@ -107,7 +107,9 @@ def _repeat(masked: ir.Node, heads: int, repeated: dict[tuple[ir.Value, int], ir
         graph = editing.graph_of(masked)
         every = editing.put(masked, "Expand", (mask, editing.store_ints(graph, 1, heads, 1, 1)))
         assert mask.shape is not None
-        flat = editing.store_ints(graph, -1, 1, int(mask.shape[3]))
+        tokens = mask.shape[3]
+        assert isinstance(tokens, int)
+        flat = editing.store_ints(graph, -1, 1, tokens)
         repeated[mask, heads] = editing.put(masked, "Reshape", (every, flat))
     masked.replace_input_with(1, repeated[mask, heads])
 
