@@ -38,8 +38,8 @@ class Drop:
     def apply(
         self,
         backbone: Backbone,
-        batches: Batches = (),
-        losses: Losses | None = None,  # noqa: ARG002  (as every technique)
+        batches: Batches = (),  # noqa: ARG002  (every technique is given some)
+        losses: Losses | None = None,
     ) -> Backbone:
         """The backbone with dropping in some of its blocks; the one given stays as it is."""
         found = _host(backbone)
