@@ -1,8 +1,8 @@
-"""Quantize one backbone in many ways, and print what each costs in accuracy, in torch and on onnxruntime.
+"""Compress one backbone in many ways, and print what each costs in accuracy, in torch and on onnxruntime.
 
     python scripts/bits_table.py MODEL [--weights FILE] [--data SRC] [--calib SRC] [--out FILE.md] -- WAY [WAY …]
 
-A way is what a recipe would say, in one word: `int8`, `w4a4,effort=fast`, `int8,seed=1`, `w4a4,rounding=nearest`;
+A way is what a recipe would say, in one word: `int8`, `w4a4,effort=fast`, `off,merge=8`, `int8,prune=neurons=0.1`;
 `seed` draws other calibration images. `nncf` in place of a precision is nncf's `quantize` of the same float ONNX file,
 with its defaults and the same images. Everything is scored on all images of `--data`; rows are appended to FILE.md.
 """
@@ -21,7 +21,7 @@ import torch
 
 from vitc import libraries
 from vitc.bench import Bench, Subject
-from vitc.export import to_onnx
+from vitc.export import to_onnx, to_onnxruntime
 from vitc.exports import CALIBRATION_BATCH
 from vitc.images import choose
 from vitc.loading import load
@@ -82,19 +82,19 @@ class Trials:
     def row(self, way: str) -> tuple[str, ...]:
         """What a way comes to."""
         spec, *words = way.split(",")
-        given: dict[str, Any] = dict(word.split("=") for word in words)
+        given: dict[str, Any] = dict(word.split("=", 1) for word in words)
         given |= {name: int(given[name]) for name in ("seed", "calib_images") if name in given}
         given |= {name: tuple(given[name].split("+")) for name in ("equalize", "exclude") if name in given}
         given |= {} if spec == "nncf" else {"ptq": spec}
         recipe = dataclasses.replace(self.recipe, **given)
-        samples = self.images(recipe)
+        samples = self.images(recipe if recipe.calibrated else self.recipe)
         since, start = memory.reset(), time.monotonic()
-        made = None if spec == "nncf" else quantized(self.backbone, recipe, samples)
+        made = None if spec == "nncf" else compressed(self.backbone, recipe, samples)
         into = self.folder / str(len(self.files))
         path = rival(self.file, samples, into) if made is None else None
         seconds, peak = time.monotonic() - start, memory.own_peak_mb(since)
         if made is not None:
-            path = to_onnx.write(made, into).path
+            path = to_onnxruntime.write(made, into).path
         assert path
         self.files[way] = path
         in_torch = self.top1(made) if made else None
@@ -107,10 +107,11 @@ class Trials:
         return (self.backbone.name, way.replace(",", " "), *rest, *cells[0], *cells[1])
 
 
-def quantized(backbone: Backbone, recipe: Recipe, samples: Pixels) -> Backbone:
-    """The backbone as the recipe quantizes it."""
-    assert recipe.technique
-    return recipe.technique.apply(backbone, samples.batches(CALIBRATION_BATCH))
+def compressed(backbone: Backbone, recipe: Recipe, samples: Pixels) -> Backbone:
+    """What the recipe's steps make of the backbone."""
+    for _, technique in recipe.steps:
+        backbone = technique.apply(backbone, samples.batches(CALIBRATION_BATCH))
+    return backbone
 
 
 def rival(path: Path, samples: Pixels, into: Path) -> Path:

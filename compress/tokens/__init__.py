@@ -2,5 +2,6 @@
 
 from .drop import Drop
 from .merge import Merge
+from .reduce import Reduce
 
-__all__ = ["Drop", "Merge"]
+__all__ = ["Drop", "Merge", "Reduce"]

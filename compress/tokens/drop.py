@@ -13,59 +13,40 @@ from torch import Tensor, nn
 
 from ...errors import UserError
 from ...models.backbone import Backbone
-from ...models.data import Batches
-from ..losses import Losses
-from .hosts import Host, host
+from .hosts import Host
 from .keys import part
 from .matching import take
-from .schedule import Amounts, Body, parse
+from .reduce import Reduce
 
 
 @dataclass(frozen=True)
-class Drop:
-    """How many tokens go where, in the words of [schedule](schedule.py)."""
+class Drop(Reduce):
+    """How many tokens are fused into one where."""
 
-    schedule: str = "75%"
+    def host(self, backbone: Backbone) -> Host:
+        """The backbone, refused if it has no class token whose attention can be worked out."""
+        found = super().host(backbone)
+        if not found.module.has_class_token:
+            raise UserError(f"{backbone.name} has no class token to say which tokens matter: merge them instead")
+        if any(not isinstance(block.attn.k_norm, nn.Identity) for block in found.blocks):
+            raise UserError(
+                f"{backbone.name} normalizes its keys, and attention is not linear in them: merge tokens instead"
+            )
+        return found
 
-    def __post_init__(self) -> None:
-        """Refuse words that mean nothing."""
-        parse(self.schedule)
+    def reduction(self, found: Host, index: int, count: int) -> nn.Module:
+        """What fuses them."""
+        return Dropping(found.blocks[index].attn, found.prefix, count)
 
-    def check(self, backbone: Backbone) -> None:
-        """Refuse a model whose tokens cannot be dropped, and a schedule that it cannot follow."""
-        self.amounts(_host(backbone))
+    def most(self, found: Host, tokens: int) -> int:
+        """All but the prefix and the one that they become."""
+        return tokens - found.prefix - 1
 
-    def apply(
-        self,
-        backbone: Backbone,
-        batches: Batches = (),  # noqa: ARG002  (every technique is given some)
-        losses: Losses | None = None,
-    ) -> Backbone:
-        """The backbone with dropping in some of its blocks; the one given stays as it is."""
-        found = _host(backbone)
-        amounts = self.amounts(found)
-        dropping = {
-            index: Dropping(found.blocks[index].attn, found.prefix, count)
-            for index, count in enumerate(amounts)
-            if count
-        }
-        if losses:
-            losses.notes.append(f"of {found.tokens} tokens, blocks drop {', '.join(map(str, amounts))}")
-        return found.reduced(dropping, f"drop {self.schedule}")
-
-    def amounts(self, found: Host) -> Amounts:
-        """How many tokens each block gives up."""
-        return parse(self.schedule).amounts(self.body(found))
-
-    def body(self, found: Host) -> Body:
-        """What a schedule is told of the model and of this."""
-
-        def macs(index: int, tokens: int, count: int) -> int:
-            attention = found.blocks[index].attn
-            query = 2 * attention.num_heads * attention.head_dim
-            return int(found.width * (query + tokens * attention.num_heads + count + 1))
-
-        return found.body(lambda tokens: tokens - found.prefix - 1, macs)
+    def macs(self, found: Host, index: int, tokens: int, count: int) -> int:
+        """Of the class token's attention, and the average."""
+        attention = found.blocks[index].attn
+        query = 2 * attention.num_heads * attention.head_dim
+        return int(found.width * (query + tokens * attention.num_heads + count + 1))
 
 
 class Dropping(nn.Module):
@@ -79,7 +60,6 @@ class Dropping(nn.Module):
         self.scale = attention.head_dim**-0.5
         self.prefix = prefix
         self.count = count
-        self.register_buffer("counted", torch.tensor(count))  # the backbone's fingerprint is made of its state
 
     def forward(self, x: Tensor, seen: Tensor, _: Tensor | None) -> tuple[Tensor, None]:
         """The prefix, the tokens that stay, and the one that the others became."""
@@ -97,15 +77,3 @@ class Dropping(nn.Module):
         looked_for = (query @ self.keys).squeeze(2)
         attended: Tensor = (looked_for @ seen.transpose(1, 2)).softmax(-1).mean(1)
         return attended
-
-
-def _host(backbone: Backbone) -> Host:
-    """A host that has a class token whose attention can be worked out."""
-    found = host(backbone)
-    if not found.module.has_class_token:
-        raise UserError(f"{backbone.name} has no class token to say which tokens matter: merge them instead")
-    if any(not isinstance(block.attn.k_norm, nn.Identity) for block in found.blocks):
-        raise UserError(
-            f"{backbone.name} normalizes its keys, and attention is not linear in them: merge tokens instead"
-        )
-    return found

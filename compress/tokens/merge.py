@@ -10,61 +10,30 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...models.backbone import Backbone
-from ...models.data import Batches
-from ..losses import Losses
-from .hosts import Host, host
+from .hosts import Host
 from .keys import mean_keys
 from .matching import match, merge, most
-from .schedule import Amounts, Body, parse
+from .reduce import Reduce
 
 
 @dataclass(frozen=True)
-class Merge:
-    """How many tokens are merged where, in the words of [schedule](schedule.py)."""
+class Merge(Reduce):
+    """How many tokens are merged where."""
 
-    schedule: str = "75%"
+    def reduction(self, found: Host, index: int, count: int) -> nn.Module:
+        """What merges them."""
+        return Merging(found.blocks[index].attn, found.prefix, count)
 
-    def __post_init__(self) -> None:
-        """Refuse words that mean nothing."""
-        parse(self.schedule)
+    def most(self, found: Host, tokens: int) -> int:
+        """The sources."""
+        return most(tokens, found.prefix)
 
-    def check(self, backbone: Backbone) -> None:
-        """Refuse a model whose tokens cannot be merged, and a schedule that it cannot follow."""
-        self.amounts(host(backbone))
-
-    def apply(
-        self,
-        backbone: Backbone,
-        batches: Batches = (),  # noqa: ARG002  (every technique is given some)
-        losses: Losses | None = None,
-    ) -> Backbone:
-        """The backbone with merging in some of its blocks; the one given stays as it is."""
-        found = host(backbone)
-        amounts = self.amounts(found)
-        merging = {
-            index: Merging(found.blocks[index].attn, found.prefix, count)
-            for index, count in enumerate(amounts)
-            if count
-        }
-        if losses:
-            losses.notes.append(f"of {found.tokens} tokens, blocks merge {', '.join(map(str, amounts))}")
-        return found.reduced(merging, f"merge {self.schedule}")
-
-    def amounts(self, found: Host) -> Amounts:
-        """How many tokens each block merges."""
-        return parse(self.schedule).amounts(self.body(found))
-
-    def body(self, found: Host) -> Body:
-        """What a schedule is told of the model and of this."""
-
-        def macs(index: int, tokens: int, count: int) -> int:
-            attention, sources = found.blocks[index].attn, most(tokens, found.prefix)
-            others = tokens - found.prefix - sources
-            keys = sum(weight.numel() for weight in mean_keys(attention).parameters() if weight.dim() == 2)
-            return int(tokens * keys + sources * others * attention.head_dim + others * count * found.width)
-
-        return found.body(lambda tokens: most(tokens, found.prefix), macs)
+    def macs(self, found: Host, index: int, tokens: int, count: int) -> int:
+        """Of the keys, their matching, and the averages."""
+        attention, sources = found.blocks[index].attn, most(tokens, found.prefix)
+        others = tokens - found.prefix - sources
+        keys = sum(weight.numel() for weight in mean_keys(attention).parameters() if weight.dim() == 2)
+        return int(tokens * keys + sources * others * attention.head_dim + others * count * found.width)
 
 
 class Merging(nn.Module):
@@ -75,7 +44,6 @@ class Merging(nn.Module):
         self.keys = mean_keys(attention)
         self.prefix = prefix
         self.count = count
-        self.register_buffer("counted", torch.tensor(count))  # the backbone's fingerprint is made of its state
 
     def forward(self, x: Tensor, seen: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
         """The tokens that stay, and their sizes."""
