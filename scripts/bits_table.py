@@ -86,6 +86,7 @@ class Trials:
         given |= {name: int(given[name]) for name in ("seed", "calib_images") if name in given}
         given |= {name: tuple(given[name].split("+")) for name in ("equalize", "exclude") if name in given}
         given |= {} if spec == "nncf" else {"ptq": spec}
+        given |= {"calib": None} if spec == "off" and "prune" not in given else {}
         recipe = dataclasses.replace(self.recipe, **given)
         samples = self.images(recipe if recipe.calibrated else self.recipe)
         since, start = memory.reset(), time.monotonic()
