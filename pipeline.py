@@ -25,7 +25,7 @@ from .exports import PROGRAM, RIVALS, Exports
 from .images import choose
 from .journal import FOLDER, Journal, digest
 from .models import data, decode
-from .models.backbone import FLOAT, Preprocessing
+from .models.backbone import FLOAT, Preprocessing, label
 from .models.cost import cost
 from .models.data import ImageSet
 from .models.decode import Pixels
@@ -87,8 +87,7 @@ def plan(recipe: Recipe, out: Path) -> list[Path]:
     """What a run would leave in its folder."""
     targets = [out / target for target in recipe.export]
     names = [row.name for row, _ in recipe.steps]
-    before = ["-".join([*names[:number], FLOAT]) for number in range(len(names))]  # as their backbones are labelled
-    steps = [out / label / target for label in before for target in recipe.export]
+    steps = [out / label(names[:number], FLOAT) / target for number in range(len(names)) for target in recipe.export]
     scored = [out / PREDICTIONS] if recipe.data != data.NONE else []
     rivals = [out / RIVALS / target for target in recipe.export if recipe.calibrated and TARGETS[target].rivals]
     return [*(out / name for name in ("recipe.toml", PROGRAM, RECORD, REPORT)), *scored, *steps, *targets, *rivals]

@@ -12,6 +12,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+FLOOR = 0.01
+"""What an input that is always the same has in imagined rows, of the mean variance."""
+
 
 @dataclass(frozen=True)
 class Centred:
@@ -60,13 +63,15 @@ class Moments:
         rounded, shift, noise = torch.zeros(3, width + 1, width + 1, dtype=torch.float64)
         return cls(rounded, shift, noise)
 
-    def add(self, rounded: Tensor, exact: Tensor) -> None:
-        """Take in rows [..., K] of both."""
-        a, b = (x.flatten(0, -2) for x in (rounded, exact))
-        ones, added = torch.nn.functional.pad(a, (0, 1), value=1.0), torch.nn.functional.pad(a - b, (0, 1))
+    def add(self, rounded: Tensor, exact: Tensor | None = None) -> None:
+        """Take in rows [..., K] of both; of one, where nothing was rounded."""
+        a = rounded.flatten(0, -2)
+        ones = torch.nn.functional.pad(a, (0, 1), value=1.0)
         self.rounded += ones.t() @ ones
-        self.shift += ones.t() @ added
-        self.noise += added.t() @ added
+        if exact is not None:
+            added = torch.nn.functional.pad(a - exact.flatten(0, -2), (0, 1))
+            self.shift += ones.t() @ added
+            self.noise += added.t() @ added
         self.rows += len(a)
         vars(self).pop("centred", None)
 
@@ -94,3 +99,21 @@ class Moments:
         was = torch.cat([weight, bias[:, None]], 1).double()
         exact = self.rounded - self.shift - self.shift.t() + self.noise
         return (was @ exact * was).sum(1).clamp_min(0)
+
+
+def root(about: Centred, prior: float) -> tuple[Tensor, Tensor]:
+    """(L, H): H is A'A with the imagined rows of `prior` added, and L L' = H.
+
+    At most as many are imagined as were seen. But moments of a few images, or of inputs that repeat each other, may
+    have no inverse: then more is added until H has one.
+    """
+    own = about.rounded.diagonal().clamp_min(0)
+    mean = float(own.mean())
+    spread = own + (FLOOR * mean if mean > 0 else 1.0)
+    damping = min(prior / max(about.rows, 1), 1.0)
+    while True:
+        hessian = about.rounded + torch.diag(damping * spread)
+        lower, failed = torch.linalg.cholesky_ex(hessian)
+        if not failed:
+            return lower, hessian
+        damping = max(10 * damping, 1e-8)

@@ -1,9 +1,9 @@
 """Static post-training quantization that leaves a transformer's fragile parts alone.
 
 Linears and convolutions become integer codes times scales, and read their inputs through a calibrated range. The
-residual stream, LayerNorm, softmax, GELU and the attention products stay float: rounding the residual sums of a ViT is
-what destroys it, and no kernel gains from it. What precedes the rounding changes nothing in real numbers; what follows
-it makes up for its errors, layer by layer, or block by block.
+residual stream, LayerNorm, softmax and GELU stay float: rounding the residual sums of a ViT is what destroys it, and no
+kernel gains from it. So do the attention products, but where somebody gains. What precedes the rounding changes nothing
+in real numbers; what follows it makes up for its errors, layer by layer, or block by block.
 """
 
 from collections.abc import Collection

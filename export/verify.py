@@ -27,7 +27,6 @@ exact floats, and those with floats of 16 bits, differ by from one operator to t
 nothing: their rounding to 8 bits swallows it."""
 
 CHOICE = torch.ops.aten.topk.default
-PRODUCTS = (*QUANTIZED, *QUANTIZED.values())
 
 
 @dataclass(frozen=True)
@@ -94,15 +93,17 @@ def complaint(parity: ParityResult, *, smooth: bool, exact_floats: bool = True, 
 
 
 class _Shaken(Interpreter):
-    """Runs a program and adds noise to the result of every product."""
+    """Runs a program and adds noise to the result of every quantized product; of every one, where none is quantized."""
 
     def __init__(self, program: GraphModule, noise: float) -> None:
         super().__init__(program)
         self.noise, self.random = noise, torch.Generator().manual_seed(0)
+        rounded = {node.target for node in program.graph.nodes} & set(QUANTIZED.values())
+        self.products = rounded or set(QUANTIZED)
 
     def run_node(self, n: Node) -> Any:
         """The node's result, noisy if it is a product's."""
         result = super().run_node(n)
-        if n.target in PRODUCTS:
+        if n.target in self.products:
             result = result * (1 + self.noise * torch.randn(result.shape, generator=self.random))
         return result

@@ -1,6 +1,7 @@
 """A trained backbone as it travels through vitc: the module and everything that must not be lost on the way."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -52,7 +53,7 @@ class Backbone:
     @property
     def label(self) -> str:
         """What it is called among the others of a run: fp32, merge-fp32, merge-int8."""
-        return "-".join([*(step.partition(" ")[0] for step in self.form), self.precision])
+        return label((step.partition(" ")[0] for step in self.form), self.precision)
 
     def fingerprint(self) -> str:
         """A hash of everything that an artifact made of it depends on: equal for equal backbones."""
@@ -65,3 +66,8 @@ class Backbone:
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
+
+
+def label(steps: Iterable[str], precision: str) -> str:
+    """What a backbone is called that these steps took something away from."""
+    return "-".join([*steps, precision])

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..moments import Moments
+from ..moments import Moments, root
 from ..weights import neighbours, snap
 from .gptq import BLOCK, Gptq
 from .refit import refit
-from .ridge import fit, root
+from .ridge import fit
 from .rounded import Exact, Rounded, better
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..moments import Moments
+from ..moments import Moments, root
 from ..weights import highest, keep_pairs, snap
 from .bias import Bias
 from .nearest import Nearest
 from .refit import refit
-from .ridge import PRIOR, fit, root
+from .ridge import PRIOR, fit
 from .rounded import Exact, Rounded, better
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..moments import Centred, Moments
+from ..moments import Moments, root
 from ..weights import quantize_channels
 from .bias import Bias
 from .nearest import Nearest
@@ -21,8 +21,6 @@ PRIOR = 1500.0
 
 On DeiT-Tiny's layers the outputs of other images err least with about that many, be there 16 images or 64 to go by.
 """
-FLOOR = 0.01
-"""What an input that is always the same has in imagined rows, of the mean variance."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +46,3 @@ class Ridge:
 def fit(exact: Exact, lower: Tensor) -> Tensor:
     """The float weight [N, K] that is best on rounded inputs; `lower` is the root of A'A and of what moving costs."""
     return exact.weight.double() - torch.cholesky_solve(exact.pull.t(), lower).t()
-
-
-def root(about: Centred, prior: float) -> tuple[Tensor, Tensor]:
-    """(L, H): H is A'A with the imagined rows of `prior` added, and L L' = H.
-
-    At most as many are imagined as were seen. But moments of a few images, or of inputs that repeat each other, may
-    have no inverse: then more is added until H has one.
-    """
-    own = about.rounded.diagonal().clamp_min(0)
-    mean = float(own.mean())
-    spread = own + (FLOOR * mean if mean > 0 else 1.0)
-    damping = min(prior / max(about.rows, 1), 1.0)
-    while True:
-        hessian = about.rounded + torch.diag(damping * spread)
-        lower, failed = torch.linalg.cholesky_ex(hessian)
-        if not failed:
-            return lower, hessian
-        damping = max(10 * damping, 1e-8)

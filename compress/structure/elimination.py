@@ -13,12 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .hidden import Hidden
+from ..moments import Moments, root
 
 PRIOR = 100
 """Imagined rows, of neurons as large as those seen but unrelated: they keep few images from seeming to explain all."""
-FLOOR = 0.01
-"""What a neuron that is always the same has in imagined rows, of the mean variance."""
 
 
 @dataclass(frozen=True)
@@ -51,46 +49,33 @@ class Elimination:
         return weight, (self.weight - weight) @ self.mean
 
 
-def eliminate(hidden: Hidden, weight: Tensor, most: int) -> Elimination:
+def eliminate(moments: Moments, weight: Tensor, most: int) -> Elimination:
     """The removal of the first `most` neurons of a layer that reads them with `weight`, [N, K]."""
     was = weight.double()
-    left, inverse = was.clone(), _inverse(hidden)
-    root = inverse.new_zeros(most, len(inverse))
+    left, inverse = was.clone(), moments.rows * torch.cholesky_inverse(root(moments.centred, PRIOR)[0])
+    rows = inverse.new_zeros(most, len(inverse))
     pivots = inverse.diagonal().clone()
     alive = torch.ones(len(inverse), dtype=torch.bool)
-    order, losses, columns, shares = [], [], [], torch.zeros_like(root)
+    order, losses, columns, shares = [], [], [], torch.zeros_like(rows)
     for step in range(most):
         loss = torch.where(alive, left.square().sum(0) / pivots, torch.inf)
         chosen = int(loss.argmin())
-        row = inverse[chosen] - root[:step, chosen] @ root[:step]
+        row = inverse[chosen] - rows[:step, chosen] @ rows[:step]
         row = torch.where(alive, row, 0.0)
         order.append(chosen)
         losses.append(loss[chosen])
         columns.append(left[:, chosen].clone())
         shares[step] = row / row[chosen]
-        root[step] = row / row[chosen].sqrt()
+        rows[step] = row / row[chosen].sqrt()
         alive[chosen] = False
         left -= torch.outer(columns[-1], shares[step])
-        pivots -= root[step].square()
+        pivots -= rows[step].square()
     none = was.new_zeros(len(was), 0)
     return Elimination(
         torch.tensor(order, dtype=torch.long),
         torch.stack(losses) if losses else was.new_zeros(0),
         was,
-        hidden.mean,
+        moments.centred.mean,
         torch.stack(columns, 1) if columns else none,
         shares,
     )
-
-
-def _inverse(hidden: Hidden) -> Tensor:
-    """The inverse of the covariance with the imagined rows; more of them where that has none."""
-    covariance = hidden.covariance
-    own = covariance.diagonal().clamp_min(0)
-    spread = own + (FLOOR * own.mean() if bool(own.any()) else 1.0)
-    damping = min(PRIOR / hidden.rows, 1.0)
-    while True:
-        lower, failed = torch.linalg.cholesky_ex(covariance + torch.diag(damping * spread))
-        if not failed:
-            return torch.cholesky_inverse(lower)
-        damping *= 10

@@ -4,8 +4,8 @@ Rule: where queries, keys and values are linears of one input [B, N, C], that in
 linears' results are [N, B * heads, d] by a Reshape alone. The products of attention then read them through a Transpose
 that swaps the first two axes, which onnxruntime leaves out: its FusedMatMul takes strides. Three transposed copies of
 floats become one of the input, of codes where it is quantized. What is added to the scores of all heads alike, as the
-sizes of merged tokens are, is repeated for them. Exact. Int8 DeiT-Tiny takes 2 % less time
-on onnxruntime; `MultiHeadAttention`, onnxruntime's own, was tried and gained less.
+sizes of merged tokens are, is repeated for them. Exact. Int8 DeiT-Tiny takes 2 % less time on onnxruntime;
+`MultiHeadAttention`, onnxruntime's own, was tried and gained less.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vitc.compress.moments import Moments
+from vitc.compress.moments import Moments, root
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -78,3 +78,20 @@ def test_as_many_rounded_rows_as_exact_ones_are_wanted() -> None:
 
 def test_without_rows_nothing_errs() -> None:
     assert not Moments.empty(7).error(MOVED, BIAS, WEIGHT, BIAS).any()
+
+
+def test_of_one_input_nothing_was_added() -> None:
+    one = Moments.empty(7)
+    one.add(EXACT)
+    both = taken(EXACT, EXACT)
+    assert all(torch.equal(getattr(one, name), getattr(both, name)) for name in ("rounded", "shift", "noise"))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 300])
+def test_there_is_always_a_root(rows: int) -> None:
+    exact = drawn(rows, 4) @ drawn(4, 16, seed=1) + 3
+    about = taken(exact.round(), exact).centred
+    for prior in (0.0, 1.0, 1e9):
+        lower, hessian = root(about, prior)
+        torch.testing.assert_close(lower @ lower.t(), hessian)
+        assert (lower.diagonal() > 0).all()

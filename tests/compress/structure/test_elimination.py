@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from vitc.compress.moments import Moments
 from vitc.compress.structure import elimination
 from vitc.compress.structure.elimination import Elimination, eliminate
-from vitc.compress.structure.hidden import Hidden
 
 
 @pytest.fixture(autouse=True)
@@ -21,10 +21,10 @@ def made(neurons: int = 10, rows: int = 400, outputs: int = 4) -> tuple[Tensor, 
     return (mixed.relu() + 1).double(), torch.randn(outputs, neurons, generator=generator).double()
 
 
-def seen(rows: Tensor) -> Hidden:
-    hidden = Hidden.empty(rows.shape[1])
-    hidden.add(rows)
-    return hidden
+def seen(rows: Tensor) -> Moments:
+    moments = Moments.empty(rows.shape[1])
+    moments.add(rows)
+    return moments
 
 
 def refit(rows: Tensor, weight: Tensor, kept: Tensor) -> tuple[Tensor, float]:
