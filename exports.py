@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .compress import Technique
-from .compress.losses import Losses
+from .compress.aids import Aids
 from .errors import NotAvailable
 from .export import TARGETS
 from .export.artifact import Artifact
@@ -67,9 +67,9 @@ class Exports:
         batches = samples.batches(CALIBRATION_BATCH) if samples else ()
 
         def apply(_: Advance) -> dict[str, Any]:
-            losses = Losses()
-            saved.save(technique.apply(variant.backbone, batches, losses), program)
-            return {"layers": losses.to_json(), "notes": losses.notes}
+            aids = Aids()
+            saved.save(technique.apply(variant.backbone, batches, aids), program)
+            return {"layers": aids.losses.to_json(), "notes": aids.losses.notes}
 
         found = self.stages.do(name, inputs, [program], apply)
         for note in found["notes"]:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from ..models.backbone import Backbone
 from ..models.data import Batches
-from .losses import Losses
+from .aids import Aids
 from .quantize import Quantize
 from .structure import Prune, parse
 from .tokens import Drop, Merge
@@ -18,8 +18,8 @@ class Technique(Protocol):
     def check(self, backbone: Backbone) -> None:
         """Refuse what cannot work, before any work is done."""
 
-    def apply(self, backbone: Backbone, batches: Batches, losses: Losses | None = None) -> Backbone:
-        """The compressed backbone, calibrated on unlabelled `batches`; `losses` is told what was done, and its cost."""
+    def apply(self, backbone: Backbone, batches: Batches, aids: Aids | None = None) -> Backbone:
+        """The compressed backbone, calibrated on unlabelled `batches`."""
 
 
 @dataclass(frozen=True)

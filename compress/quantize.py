@@ -15,13 +15,13 @@ from ..errors import UserError
 from ..models.backbone import FLOAT, Backbone
 from ..models.data import Batches, first
 from ..models.program import trace
+from .aids import Aids
 from .attention import split
 from .clipping import METHODS
 from .draft import Bits, Draft
 from .equalize import STEPS
 from .fold_norm import fold
 from .logarithmic import SEARCHES
-from .losses import Losses
 from .patchify import patchify
 from .placing import put
 from .reconstruct import Reconstruct, Reconstruction
@@ -102,10 +102,10 @@ class Quantize:
         if self.exclude or self.layers:
             self.widths(trace(backbone.module, backbone.preprocessing.input_size))
 
-    def apply(self, backbone: Backbone, batches: Batches, losses: Losses | None = None) -> Backbone:
-        """The backbone as a quantized program, calibrated on `batches`; `losses` is told what it costs each layer."""
+    def apply(self, backbone: Backbone, batches: Batches, aids: Aids | None = None) -> Backbone:
+        """The backbone as a quantized program, calibrated on `batches`."""
         self.check(backbone)
-        losses = losses or Losses()
+        losses = (aids or Aids()).losses
         program = trace(backbone.module, backbone.preprocessing.input_size)
         fold(program)
         patchify(program)

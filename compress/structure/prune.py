@@ -14,8 +14,8 @@ from ...errors import UserError
 from ...models.backbone import FLOAT, Backbone
 from ...models.data import Batches, first
 from ...models.program import trace
+from ..aids import Aids
 from ..fold_norm import fold
-from ..losses import Losses
 from ..parameters import bias_of, set_bias, set_weight, weight_of
 from .budget import measured_curve, share_out, stops_of
 from .elimination import Elimination, eliminate
@@ -54,8 +54,8 @@ class Prune:
         """Refuse what is quantized already, and what has no neurons that could go."""
         self._plan(backbone)
 
-    def apply(self, backbone: Backbone, batches: Batches, losses: Losses | None = None) -> Backbone:
-        """The backbone as a narrower program, calibrated on `batches`; `losses` is told what went."""
+    def apply(self, backbone: Backbone, batches: Batches, aids: Aids | None = None) -> Backbone:
+        """The backbone as a narrower program, calibrated on `batches`."""
         program, pairs = self._plan(backbone)
         stops = [self._stops(pair) for pair in pairs]
         hidden = observe_hidden(program, pairs, batches)
@@ -68,9 +68,9 @@ class Prune:
         gone = share_out(curves, stops, self._budget(pairs))
         for pair, way, count in zip(pairs, ways, gone, strict=True):
             narrow(program, pair, way, count)
-        if losses:
+        if aids:
             each = ", ".join(f"{pair.name} {count}" for pair, count in zip(pairs, gone, strict=True))
-            losses.notes.append(f"of {sum(pair.width for pair in pairs)} neurons {sum(gone)} go: {each}")
+            aids.losses.notes.append(f"of {sum(pair.width for pair in pairs)} neurons {sum(gone)} go: {each}")
         narrower = trace(program, backbone.preprocessing.input_size)
         return replace(backbone, module=narrower, form=(*backbone.form, f"prune neurons={self.neurons:g}"))
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from ...models.backbone import Backbone
 from ...models.data import Batches
-from ..losses import Losses
+from ..aids import Aids
 from .hosts import Host, host
 from .schedule import Amounts, Body, parse
 
@@ -31,13 +31,13 @@ class Reduce(ABC):
         self,
         backbone: Backbone,
         batches: Batches = (),  # noqa: ARG002  (every technique is given some)
-        losses: Losses | None = None,
+        aids: Aids | None = None,
     ) -> Backbone:
         """The backbone with fewer tokens behind some of its blocks; the one given stays as it is."""
         found, verb = self.host(backbone), type(self).__name__.lower()
         amounts = self.amounts(found)
-        if losses:
-            losses.notes.append(f"of {found.tokens} tokens, blocks {verb} {', '.join(map(str, amounts))}")
+        if aids:
+            aids.losses.notes.append(f"of {found.tokens} tokens, blocks {verb} {', '.join(map(str, amounts))}")
         reductions = {index: self.reduction(found, index, count) for index, count in enumerate(amounts) if count}
         return found.reduced(reductions, f"{verb} {self.schedule}")
 

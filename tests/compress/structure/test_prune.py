@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vitc.compress.losses import Losses
+from vitc.compress.aids import Aids
 from vitc.compress.quantize import Quantize
 from vitc.compress.structure import Prune
 from vitc.errors import UserError
@@ -89,14 +89,14 @@ def test_the_backbone_that_was_given_is_unchanged(batches: list[Tensor]) -> None
 
 @pytest.mark.parametrize(("share", "multiple"), [(0.1, 8), (0.33, 16), (0.5, 1), (0.2, 24)])
 def test_the_budget_is_met_in_multiples(backbone: Backbone, batches: list[Tensor], share: float, multiple: int) -> None:
-    losses = Losses()
-    made = Prune(share, multiple).apply(backbone, batches, losses)
+    aids = Aids()
+    made = Prune(share, multiple).apply(backbone, batches, aids)
     kept = [len(made.module.state_dict()[f"blocks.{block}.mlp.fc1.weight"]) for block in range(2)]
     gone, asked, tokens = 2 * WIDTH - sum(kept), round(share * 2 * WIDTH), 17
     assert asked - multiple < gone <= asked
     assert all(count % multiple == 0 for count in kept)
     each = ", ".join(f"blocks.{block}.mlp.fc1 {WIDTH - count}" for block, count in enumerate(kept))
-    assert losses.notes == [f"of {2 * WIDTH} neurons {gone} go: {each}"]
+    assert aids.losses.notes == [f"of {2 * WIDTH} neurons {gone} go: {each}"]
     assert made.form == (f"prune neurons={share:g}",)
     before, after = (cost(one.module, SIZE) for one in (backbone, made))
     assert before.macs - after.macs == gone * 2 * 48 * tokens

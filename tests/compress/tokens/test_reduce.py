@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from vitc.compress.losses import Losses
+from vitc.compress.aids import Aids
 from vitc.compress.tokens import Drop, Merge
 from vitc.errors import UserError
 from vitc.models.backbone import Backbone
@@ -22,11 +22,11 @@ def test_by_default_an_image_costs_less(small_vit: Callable[..., Backbone], way:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_backbone_says_what_was_done(small_vit: Callable[..., Backbone], way: type[Merge | Drop]) -> None:
-    losses, verb = Losses(), way.__name__.lower()
+    aids, verb = Aids(), way.__name__.lower()
     backbone = small_vit()
-    made = way("2:increase").apply(backbone, losses=losses)
+    made = way("2:increase").apply(backbone, aids=aids)
     assert made.form == (f"{verb} 2:increase",)
-    assert losses.notes == [f"of 17 tokens, blocks {verb} 0, 1, 3, 4"]
+    assert aids.losses.notes == [f"of 17 tokens, blocks {verb} 0, 1, 3, 4"]
     others = [way(words).apply(backbone).fingerprint() for words in ("3", "2")]
     assert len({backbone.fingerprint(), made.fingerprint(), *others}) == 4
 
