@@ -4,6 +4,7 @@ They train nothing. What goes is what the rest can make up for, and the rest doe
 """
 
 from .prune import Prune
+from .slim import Slim
 from .spec import parse
 
-__all__ = ["Prune", "parse"]
+__all__ = ["Prune", "Slim", "parse"]

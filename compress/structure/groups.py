@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...errors import UserError
 from . import heads
 from .cuts import Cut, Group
 
@@ -59,8 +60,11 @@ def _graph(draft: nn.Module, input_size: Sequence[int]) -> Any:
                     node.type = torch_pruning.ops.OPTYPE.ELEMENTWISE
             return nodes
 
-    with torch.enable_grad():
-        return Graph().build_dependency(draft, torch.zeros(1, *input_size), verbose=False)
+    try:
+        with torch.enable_grad():
+            return Graph().build_dependency(draft, torch.zeros(1, *input_size), verbose=False)
+    except (TypeError, ZeroDivisionError) as failure:
+        raise UserError(f"torch-pruning cannot follow the channels of this model: {failure}") from failure
 
 
 def _groups(graph: Any, names: _Names) -> Iterator[Group]:
