@@ -1,9 +1,11 @@
 """What a run makes for its targets, kept in its journal: variants of the backbone, and artifacts of each."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .clock import lent
 from .compress import Technique
 from .compress.aids import Aids
 from .errors import NotAvailable
@@ -53,22 +55,24 @@ class Exports:
         for number, (row, technique) in enumerate(self.recipe.steps, 1):
             last = number == len(self.recipe.steps)
             program = self.out / PROGRAM if last else self.out / FOLDER / f"{row.name}.pt2"
-            layers = self._applied(row.name, technique, made[-1], samples, program)
+            layers = self._applied(row.name, technique, made, samples, program)
             backbone = saved.load(program)
             made.append(Variant(backbone, self.out if last else self.out / backbone.label))
         return [(self._rounded_for(target, one), target) for one in made for target in self.recipe.export], layers
 
     def _applied(
-        self, name: str, technique: Technique, variant: Variant, samples: Pixels | None, program: Path
+        self, name: str, technique: Technique, made: Sequence[Variant], samples: Pixels | None, program: Path
     ) -> list[dict[str, Any]]:
-        """Have a technique write its program; what it costs each layer."""
+        """Have a technique write the program of the last variant made; what it costs each layer."""
+        variant, untouched = made[-1], made[0].backbone
         images = samples.digest() if samples else None
         inputs = {"backbone": variant.key, "technique": repr(technique), "images": images}
         batches = samples.batches(CALIBRATION_BATCH) if samples else ()
 
         def apply(_: Advance) -> dict[str, Any]:
-            aids = Aids()
-            saved.save(technique.apply(variant.backbone, batches, aids), program)
+            with lent(self.recipe, untouched) as clock:
+                aids = Aids(clock=clock)
+                saved.save(technique.apply(variant.backbone, batches, aids), program)
             return {"layers": aids.losses.to_json(), "notes": aids.losses.notes}
 
         found = self.stages.do(name, inputs, [program], apply)

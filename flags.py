@@ -38,7 +38,11 @@ Drop = Annotated[
 ]
 Prune = Annotated[
     str | None,
-    typer.Option(metavar="SPEC", help="Take neurons away, and have the others make up for them: neurons=0.1"),
+    typer.Option(
+        metavar="SPEC",
+        help="Take neurons away, and have the others make up for them: neurons=0.1; or heads, neurons and channels, "
+        "until a share of the multiply-adds or of the measured time is left: macs=0.5, latency=0.6",
+    ),
 ]
 Ptq = Annotated[
     str | None,

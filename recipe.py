@@ -12,6 +12,7 @@ import tomli_w
 
 from .compress import TECHNIQUES, Row, Technique
 from .compress.quantize import Quantize
+from .compress.structure import Slim
 from .compress.widths import Override
 from .errors import UserError
 from .export import TARGETS
@@ -49,7 +50,9 @@ class Recipe:
     drop: str | None = None
     """Fuse the tokens that the class token attends to least, by a schedule."""
     prune: str | None = None
-    """Take away what the rest can make up for: neurons=0.1, or neurons=0.2,multiple=16."""
+    """Take away what the rest can make up for: neurons=0.1, or neurons=0.2,multiple=16.
+
+    Or heads, neurons and channels, until so much of the cost is left: macs=0.5, latency=0.6."""
     ptq: str = "int8"
     effort: str = "normal"
     """How long to look for better codes: fast, normal or high."""
@@ -103,7 +106,9 @@ class Recipe:
             raise UserError(f"{self.model} brings its own weights; leave --weights out, or name another model")
         if self.merge and self.drop:
             raise UserError("--merge and --drop both take tokens away; choose one")
-        _ = self.steps  # which refuse what they cannot mean
+        named = {row.name: technique for row, technique in self.steps}  # they refuse what they cannot mean
+        if isinstance(named.get("prune"), Slim) and {"merge", "drop"} & named.keys():
+            raise UserError("--prune macs= and latency= do not go with --merge and --drop; choose one, or neurons=")
         for word in ("equalize", "attention", "axiswise", "exclude", "layers"):
             if self.ptq == "off" and getattr(self, word):
                 raise UserError(f"--{word} goes with quantization; leave it out, or choose --ptq int8")

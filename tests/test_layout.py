@@ -25,6 +25,7 @@ FLOORS = (
     "images",
     "journal",
     "bench",
+    "clock",
     "scoring",
     "checks",
     "choices",

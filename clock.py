@@ -1,0 +1,63 @@
+"""How long a backbone takes on the engine that will serve it, lent to techniques that have to meet a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from .compress.aids import Clock
+from .export import TARGETS
+from .models.backbone import Backbone
+from .recipe import Recipe
+from .runtimes import RUNTIMES, latency
+from .runtimes.batching import shape
+from .runtimes.machine import cores
+
+PLAN = latency.Plan(warmup_seconds=1.0, rounds=16, seconds=5.0)
+"""Shorter than a run's own measurement: a search asks a dozen times."""
+
+
+def engine(recipe: Recipe) -> tuple[str, str] | None:
+    """The first target of a run, and the engine that times it; None where none of its engines runs here."""
+    pairs = ((target, name) for target in recipe.export for name in recipe.runtimes_of(target))
+    return next((pair for pair in pairs if RUNTIMES[pair[1]].timed and not RUNTIMES[pair[1]].missing()), None)
+
+
+@contextmanager
+def lent(recipe: Recipe, untouched: Backbone) -> Iterator[Clock | None]:
+    """The clock of a run: times as shares of the untouched backbone's, both measured in one session, in turns."""
+    found = engine(recipe)
+    if found is None:
+        yield None
+        return
+    target, runtime = found
+    with TemporaryDirectory() as folder:
+
+        def write(backbone: Backbone, name: str) -> Path:
+            return TARGETS[target].write(backbone, Path(folder) / name, recipe.options).path
+
+        whole: list[Path] = []
+
+        def clock(backbone: Backbone) -> float:
+            whole[:] = whole or [write(untouched, "whole")]
+            return share(recipe, runtime, whole[0], write(backbone, "narrow"))
+
+        yield clock
+
+
+def share(recipe: Recipe, runtime: str, whole: Path, narrow: Path) -> float:
+    """The time of one file as a share of another's."""
+    threads, open_ = recipe.threads or cores(), RUNTIMES[runtime].open
+    with open_(whole, threads) as first, open_(narrow, threads) as second:
+        images = np.random.default_rng(recipe.seed).standard_normal(shape(first, recipe.batch), dtype=np.float32)
+        calls = {"whole": partial(first.run, images), "narrow": partial(second.run, images)}
+        samples = latency.measure(calls, PLAN)
+    return undisturbed(samples["narrow"]) / undisturbed(samples["whole"])
+
+
+def undisturbed(samples: latency.Samples) -> float:
+    """A time that one run in ten keeps below: on a busy machine, longer runs are interrupted more than their share."""
+    return float(np.percentile(samples.nanoseconds, 10))
