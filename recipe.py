@@ -106,9 +106,7 @@ class Recipe:
             raise UserError(f"{self.model} brings its own weights; leave --weights out, or name another model")
         if self.merge and self.drop:
             raise UserError("--merge and --drop both take tokens away; choose one")
-        named = {row.name: technique for row, technique in self.steps}  # they refuse what they cannot mean
-        if isinstance(named.get("prune"), Slim) and {"merge", "drop"} & named.keys():
-            raise UserError("--prune macs= and latency= do not go with --merge and --drop; choose one, or neurons=")
+        _check_together(self.steps)  # each of which refuses what it cannot mean
         for word in ("equalize", "attention", "axiswise", "exclude", "layers"):
             if self.ptq == "off" and getattr(self, word):
                 raise UserError(f"--{word} goes with quantization; leave it out, or choose --ptq int8")
@@ -182,6 +180,12 @@ class Recipe:
         values = dataclasses.asdict(self)
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
         return {key: value for key, value in plain.items() if value is not None and value not in ([], {})}
+
+
+def _check_together(steps: tuple[tuple[Row, Technique], ...]) -> None:
+    """Refuse steps that do not go with one another."""
+    if {"merge", "drop"} & {row.name for row, _ in steps} and any(isinstance(step, Slim) for _, step in steps):
+        raise UserError("--prune macs= and latency= do not go with --merge and --drop; choose one, or neurons=")
 
 
 def _override(pattern: str, given: object) -> Override:

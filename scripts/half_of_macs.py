@@ -10,13 +10,11 @@ against torch, and measured beside the untouched one on onnxruntime: one thread,
 import argparse
 import tempfile
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from thirty_names import NAMES
 
 from vitc.atomic import write_text
 from vitc.compress.aids import Aids
@@ -28,12 +26,25 @@ from vitc.loading import load
 from vitc.models.backbone import Backbone
 from vitc.models.cost import cost
 from vitc.runtimes import latency, machine, ort
+from vitc.scripts.thirty_names import NAMES
 from vitc.versions import PACKAGES
 
 IMAGES = 8
 """Of noise: weights that are random know nothing of photographs."""
 PROMISED = 0.75
-HEAD = ("model", "what went", "MACs before", "after", "ms before", "after", "speed-up", "kept of it", "off torch", "seconds", "verdict")
+HEAD = (
+    "model",
+    "what went",
+    "MACs before",
+    "after",
+    "ms before",
+    "after",
+    "speed-up",
+    "kept of it",
+    "off torch",
+    "seconds",
+    "verdict",
+)
 
 
 def row(name: str, technique: Slim, folder: Path) -> tuple[str, ...]:

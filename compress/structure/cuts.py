@@ -110,4 +110,4 @@ def _note_widths(module: nn.Module) -> None:
     elif isinstance(module, nn.GroupNorm) and module.affine:
         module.num_channels = len(module.weight)
     elif isinstance(scale := getattr(module, "scale", None), nn.Parameter) and hasattr(module, "shape"):
-        module.shape = (len(scale), *module.shape[1:])  # timm's Scale, as in PoolFormer
+        setattr(module, "shape", (len(scale), *module.shape[1:]))  # type: ignore[index] # noqa: B010 (timm's Scale)

@@ -79,7 +79,9 @@ def _groups(graph: Any, names: _Names) -> Iterator[Group]:
             continue
         if any(cut.reads for cut in cuts):
             writers = sum(cut.writes for cut in cuts)
-            yield Group(names.modules[found[0].dep.target.module], NEURONS if writers == 1 else WIDTHS, units, tuple(cuts))
+            yield Group(
+                names.modules[found[0].dep.target.module], NEURONS if writers == 1 else WIDTHS, units, tuple(cuts)
+            )
 
 
 def _cuts(item: Any, names: _Names, units: int, *, reads: bool) -> list[Cut]:
@@ -129,7 +131,9 @@ def _unlike(groups: Sequence[Group]) -> list[Group]:
     kept = []
     for group in groups:
         spots = [(cut.tensor, cut.axis, cut.places) for cut in group.cuts]
-        if not any(torch.isin(places, old).any() for tensor, axis, places in spots for old in taken.get((tensor, axis), ())):
+        if not any(
+            torch.isin(places, old).any() for tensor, axis, places in spots for old in taken.get((tensor, axis), ())
+        ):
             kept.append(group)
             for tensor, axis, places in spots:
                 taken.setdefault((tensor, axis), []).append(places)

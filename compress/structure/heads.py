@@ -17,18 +17,19 @@ class StandIn(nn.Linear):
     norm: tuple[str, ...] = ()
     """The tensors of the norm that the attention begins with."""
 
-    def forward(self, x: Tensor, *_: Any, **__: Any) -> Tensor:
+    def forward(self, input: Tensor, *_: Any, **__: Any) -> Tensor:  # noqa: A002 (torch's name)
         """Tokens [..., C] again; masks and sizes are passed over."""
-        return super().forward(x)
+        return super().forward(input)
 
 
 def attentions(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The attention modules with one linear layer before them, and one behind."""
     for name, one in module.named_modules():
-        layers = getattr(one, "qkv", None), getattr(one, "proj", None), getattr(one, "num_heads", None)
-        if isinstance(layers[0], nn.Linear) and isinstance(layers[1], nn.Linear) and isinstance(layers[2], int):
-            if layers[0].out_features == 3 * layers[1].in_features and not layers[1].in_features % layers[2]:
-                yield name, one
+        qkv, proj, count = (getattr(one, own, None) for own in ("qkv", "proj", "num_heads"))
+        if not (isinstance(qkv, nn.Linear) and isinstance(proj, nn.Linear) and isinstance(count, int)):
+            continue
+        if qkv.out_features == 3 * proj.in_features and not proj.in_features % count:
+            yield name, one
 
 
 def replace(draft: nn.Module) -> None:

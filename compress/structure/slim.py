@@ -110,8 +110,8 @@ class Slim:
             )
         if isinstance(backbone.module, GraphModule):
             raise UserError(
-                f"{backbone.name} is a saved program, whose layers cannot be told apart: prune {self.word}= starts from "
-                "the model's name; a program takes neurons="
+                f"{backbone.name} is a saved program, whose layers cannot be told apart: {self.word}= starts from the "
+                "model's name; a program takes neurons="
             )
         size = backbone.preprocessing.input_size
         groups = fitting(backbone.module, find_groups(backbone.module, size), size)
