@@ -65,6 +65,14 @@ def quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
+def torch_pruning() -> Any:
+    """The graph of which channels hang together."""
+    _require("torch_pruning")
+    import torch_pruning
+
+    return torch_pruning
+
+
 def _require(name: str) -> None:
     if problem := missing(name):
         raise NotAvailable(problem)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ... import libraries
 from ...errors import UserError
 from . import heads
 from .cuts import Cut, Group
@@ -46,8 +47,7 @@ def find_groups(module: nn.Module, input_size: Sequence[int]) -> list[Group]:
 
 
 def _graph(draft: nn.Module, input_size: Sequence[int]) -> Any:
-    import torch_pruning
-
+    torch_pruning = libraries.torch_pruning()
     flat = {torch_pruning.ops.OPTYPE.RESHAPE, torch_pruning.ops.OPTYPE.UNBIND, torch_pruning.ops.OPTYPE.EXPAND}
 
     class Graph(torch_pruning.DependencyGraph):  # type: ignore[misc]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from .cuts import Group, masked, narrowed
+from .cuts import Group, Kept, masked, narrowed
 
 CLOSE = 1e-6
 """How far two answers in doubles may be apart, of the largest number in them."""
@@ -23,19 +23,18 @@ class Even(nn.Module):
 
 
 def fitting(module: nn.Module, groups: Sequence[Group], input_size: Sequence[int]) -> list[Group]:
-    """The groups that can be cut. Those of a kind are tried together, and one by one if that fails."""
+    """The groups that can be cut, all together. Those of a kind are tried at once, and one by one if that fails."""
     image = torch.randn(1, *input_size, generator=torch.Generator().manual_seed(0))
-    exact = deepcopy(module).double()
-    kinds = {group.kind: None for group in groups}
+    pair = module, deepcopy(module).double()
     sound: list[Group] = []
-    for kind in kinds:
+    for kind in dict.fromkeys(group.kind for group in groups):
         those = [group for group in groups if group.kind == kind]
-        if _stands(module, exact, those, image):
+        if _stand(pair, [*sound, *those], image):
             sound += those
             continue
         for one in those:
             ways = (one, tiled(one, module))
-            sound += [way for way in ways if way and _stands(module, exact, [way], image)][:1]
+            sound += [way for way in ways if way and _stand(pair, [*sound, way], image)][:1]
     return sound
 
 
@@ -58,9 +57,13 @@ def _tensor(module: nn.Module, name: str) -> Tensor:
     return found
 
 
-def _stands(module: nn.Module, exact: nn.Module, groups: Sequence[Group], image: Tensor) -> bool:
-    """Whether the groups can be cut to about two thirds."""
-    kept = {group.name: _two_thirds(group) for group in groups}
+def _stand(pair: tuple[nn.Module, nn.Module], groups: Sequence[Group], image: Tensor) -> bool:
+    """Whether the groups can be cut, here and there and by half; the second module of the pair is in doubles."""
+    return all(_same(pair, groups, {group.name: cut(group) for group in groups}, image) for cut in (_some, _half))
+
+
+def _same(pair: tuple[nn.Module, nn.Module], groups: Sequence[Group], kept: Kept, image: Tensor) -> bool:
+    module, exact = pair
     try:
         with torch.no_grad():
             narrow = narrowed(module, groups, kept)(image)
@@ -72,10 +75,16 @@ def _stands(module: nn.Module, exact: nn.Module, groups: Sequence[Group], image:
     return bool(narrow.isfinite().all()) and apart <= CLOSE * float(wanted.abs().max())
 
 
-def _two_thirds(group: Group) -> Tensor:
-    """Every third unit goes, but for the last of a few."""
+def _some(group: Group) -> Tensor:
+    """A third of the units goes, in no order that a layout could repeat."""
     kept = group.whole
-    kept[1::3] = False
+    kept[torch.randperm(group.units, generator=torch.Generator().manual_seed(0))[: -(-group.units // 3)]] = False
+    return kept
+
+
+def _half(group: Group) -> Tensor:
+    kept = group.whole
+    kept[: group.units // 2] = False
     return kept
 
 
