@@ -5,6 +5,8 @@ from pathlib import Path
 import torch
 
 from . import checks
+from .clock import engine
+from .compress.structure import Slim
 from .errors import NotAvailable
 from .export import TARGETS, preflight
 from .export.preflight import Finding
@@ -27,6 +29,8 @@ def admitted(recipe: Recipe) -> Backbone:
     backbone = load(recipe.model, Path(recipe.weights) if recipe.weights else None, recipe.preprocessing)
     for _, technique in recipe.steps:
         technique.check(backbone)
+        if isinstance(technique, Slim) and technique.latency and engine(recipe) is None:
+            raise technique.unmeasured()
     return backbone
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from vitc.admission import admitted, check
-from vitc.errors import NotAvailable
+from vitc.errors import NotAvailable, UserError
 from vitc.export import TARGETS
 from vitc.export.preflight import Finding, Subject
 from vitc.recipe import Recipe
@@ -22,6 +22,12 @@ def test_an_engine_that_is_asked_for_must_be_there(monkeypatch: pytest.MonkeyPat
     with pytest.raises(NotAvailable, match="get it back"):
         admitted(replace(SMALL, runtime=("onnxruntime",)))
     assert admitted(SMALL).name == "demo"  # asked for nothing: measured with what there is
+
+
+def test_a_time_can_only_be_met_where_an_engine_tells_it() -> None:
+    with pytest.raises(UserError, match=r"none runs here: use macs=0\.6"):
+        admitted(replace(SMALL, prune="latency=0.6", runtime=("none",)))
+    assert admitted(replace(SMALL, prune="latency=0.6")).name == "demo"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ LIBRARIES: dict[str, Callable[[], Any]] = {
     "openvino": libraries.openvino,
     "nncf": libraries.nncf,
     "coremltools": libraries.coremltools,
+    "torch_pruning": libraries.torch_pruning,
 }
 
 

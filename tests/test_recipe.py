@@ -92,6 +92,8 @@ def test_steps_stand_in_the_order_in_which_they_are_taken() -> None:
     assert Recipe(ptq="off", prune="neurons=0.2", calib="images").calibrated
     with pytest.raises(UserError, match="choose one"):
         Recipe(merge="8", drop="8")
+    with pytest.raises(UserError, match="do not go with --merge and --drop"):
+        Recipe(merge="8", prune="macs=0.5")
     with pytest.raises(UserError, match="'eight' is no schedule"):
         Recipe(merge="eight")
 

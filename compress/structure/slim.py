@@ -131,11 +131,15 @@ class Slim:
 
     def _clock(self, aids: Aids) -> Clock:
         if aids.clock is None:
-            raise UserError(
-                f"latency={self.target:g} is measured on an engine, and none runs here: use macs={self.target:g}, or "
-                "name a target whose runtime is installed"
-            )
+            raise self.unmeasured()
         return aids.clock
+
+    def unmeasured(self) -> UserError:
+        """What is said where no engine can be asked."""
+        return UserError(
+            f"latency={self.target:g} is measured on an engine, and none runs here: use macs={self.target:g}, or name a "
+            "target whose runtime is installed"
+        )
 
 
 class _Meter:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vitc.compress.structure import Prune, parse
+from vitc.compress.structure import Prune, Slim, parse
 from vitc.errors import UserError
 
 
@@ -12,16 +12,18 @@ from vitc.errors import UserError
         ("neurons=0.2", Prune(neurons=0.2)),
         (" neurons = .25 , multiple = 16 ", Prune(neurons=0.25, multiple=16)),
         ("multiple=1", Prune(multiple=1)),
+        ("macs=0.5", Slim(macs=0.5)),
+        ("latency=0.6, multiple=16", Slim(latency=0.6, multiple=16)),
     ],
 )
-def test_words_become_knobs(text: str, wanted: Prune) -> None:
+def test_words_become_knobs(text: str, wanted: Prune | Slim) -> None:
     assert parse(text) == wanted
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "does not know ''; allowed: neurons, multiple"),
+        ("", "does not know ''; allowed: neurons, macs, latency, multiple"),
         ("0.2", "does not know '0.2'"),
         ("heads=2", "does not know 'heads'"),
         ("neurons", "neurons takes one value"),
@@ -30,6 +32,13 @@ def test_words_become_knobs(text: str, wanted: Prune) -> None:
         ("multiple=1.5", "multiple is '1.5'; it must be a whole number"),
         ("neurons=0.1,neurons=0.2", "neurons takes one value"),
         ("neurons=0.1,", "does not know ''"),
+        ("neurons=0.1,macs=0.5", "one of neurons, macs and latency, not neurons and macs"),
+        ("macs=0.5,latency=0.5", "one of macs and latency"),
+        ("macs=1", "macs is 1.0; it must be a share between 0 and 1"),
+        ("latency=-1", "latency is -1.0; it must be a share between 0 and 1"),
+        ("latency=0", "latency is 0.0; it must be a share"),
+        ("macs=half", "macs is 'half'; it must be a number"),
+        ("macs=0.5,multiple=0", "at least 1"),
         ("neurons=20", "a share between 0 and 1"),
         ("neurons=0", "a share between 0 and 1"),
         ("neurons=nan", "a share between 0 and 1"),
