@@ -48,9 +48,10 @@ def find_groups(module: nn.Module, input_size: Sequence[int]) -> list[Group]:
 
 def _graph(draft: nn.Module, input_size: Sequence[int]) -> Any:
     torch_pruning = libraries.torch_pruning()
+    base = torch_pruning.DependencyGraph
     flat = {torch_pruning.ops.OPTYPE.RESHAPE, torch_pruning.ops.OPTYPE.UNBIND, torch_pruning.ops.OPTYPE.EXPAND}
 
-    class Graph(torch_pruning.DependencyGraph):  # type: ignore[misc]
+    class Graph(base):  # type: ignore[misc, valid-type]
         """A graph in which reshapes leave channels where they are: guesses about them take for ever, and go wrong."""
 
         def _trace(self, *args: Any, **words: Any) -> Any:

@@ -5,6 +5,7 @@ and it goes in rounds, as what is left matters otherwise than before. Nothing is
 a model has forgotten most of what it knew, and has to be trained again.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -122,8 +123,8 @@ class Slim:
             least[group.name][group.units - terms.stops(group)[-1] :] = False
         if self.word == "macs" and (not groups or terms.objective(least) > self.target):
             raise UserError(
-                f"{backbone.name} cannot be pruned to macs={self.target:g}: it can go down to "
-                f"{terms.objective(least):.2f}; ask for more"
+                f"{backbone.name} cannot be pruned to macs={self.target:g}: what can be cut in it takes it down to "
+                f"macs={math.ceil(terms.objective(least) * 1000) / 1000}, no further"
             )
         if not groups:
             raise UserError(f"{backbone.name} has nothing to prune: no channels that can be cut were found in it")
@@ -137,8 +138,8 @@ class Slim:
     def unmeasured(self) -> UserError:
         """What is said where no engine can be asked."""
         return UserError(
-            f"latency={self.target:g} is measured on an engine, and none runs here: use macs={self.target:g}, or name a "
-            "target whose runtime is installed"
+            f"latency={self.target:g} is measured on an engine, and none runs here: use macs={self.target:g}, or name "
+            "a target whose runtime is installed"
         )
 
 

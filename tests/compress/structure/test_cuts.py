@@ -1,5 +1,7 @@
 """What is cut is gone everywhere, and every layer knows how wide it is then."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,10 @@ from vitc.compress.structure.cuts import Cut, Group, dropped, masked, narrowed
 def perceptron() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
+
+
+def part(module: nn.Module, name: str) -> Any:
+    return module.get_submodule(name)
 
 
 def hidden() -> Group:
@@ -33,11 +39,11 @@ def answer(module: nn.Module, x: Tensor) -> Tensor:
 def test_what_is_not_kept_is_gone_and_the_layers_say_so() -> None:
     whole = perceptron()
     narrow = narrowed(whole, [hidden()], KEPT)
-    first, last = narrow.get_submodule("0"), narrow.get_submodule("2")
+    first, last = part(narrow, "0"), part(narrow, "2")
     assert (first.out_features, last.in_features) == (2, 2)
-    torch.testing.assert_close(first.weight, whole[0].weight[[0, 2]], rtol=0, atol=0)
-    torch.testing.assert_close(last.weight, whole[2].weight[:, [0, 2]], rtol=0, atol=0)
-    assert whole[0].out_features == 4
+    torch.testing.assert_close(first.weight, part(whole, "0").weight[[0, 2]], rtol=0, atol=0)
+    torch.testing.assert_close(last.weight, part(whole, "2").weight[:, [0, 2]], rtol=0, atol=0)
+    assert part(whole, "0").out_features == 4
 
 
 def test_a_mask_gives_what_a_cut_gives() -> None:
@@ -61,5 +67,5 @@ def test_convolutions_and_norms_know_their_widths() -> None:
     group = Group("c", "widths", 6, tuple(Cut(f"{layer}.{name}", 0, each, each) for layer, name in tensors))
     narrow = narrowed(net, [group], {"c": each < 4})
     assert answer(narrow, torch.randn(1, 3, 5, 5)).shape == (1, 4, 3, 3)
-    assert narrow.get_submodule("1").num_features == 4
-    assert narrow.get_submodule("2").groups == 4
+    assert part(narrow, "1").num_features == 4
+    assert part(narrow, "2").groups == 4

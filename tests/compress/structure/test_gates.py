@@ -29,7 +29,10 @@ def images() -> torch.Tensor:
 
 def test_with_one_answer_a_score_is_the_squared_part_of_it(images: torch.Tensor) -> None:
     model, noise = net(1), torch.Generator().manual_seed(0)
-    parts = model[2](model[1](images.flatten(1))) * model[3].weight[0]
+    first, last = (model.get_submodule(name) for name in "13")
+    weight = last.weight
+    assert isinstance(weight, torch.Tensor)
+    parts = first(images.flatten(1)).relu() * weight[0]
     drawn = torch.cat([torch.randn(1, 1, generator=noise) for _ in images])
     wanted = (parts * drawn).square().sum(0)
     torch.testing.assert_close(score(model, [GROUP], WHOLE, [images])["1"].float(), wanted.detach())
@@ -38,7 +41,7 @@ def test_with_one_answer_a_score_is_the_squared_part_of_it(images: torch.Tensor)
 def test_a_unit_that_nobody_reads_does_not_matter(images: torch.Tensor) -> None:
     model = net(3)
     with torch.no_grad():
-        model[3].weight[:, 2] = 0
+        model.get_parameter("3.weight")[:, 2] = 0
     found = score(model, [GROUP], WHOLE, [images])["1"]
     assert float(found[2]) == 0
     assert float(found.sum()) > 0
@@ -54,6 +57,6 @@ def test_what_is_gone_scores_nothing_and_the_others_as_in_the_narrow_model(image
     model, kept = net(3), {"1": torch.tensor([True, False, True, True])}
     found = score(model, [GROUP], kept, [images])["1"]
     with torch.no_grad():
-        model[3].weight[:, 1] = 0
+        model.get_parameter("3.weight")[:, 1] = 0
     torch.testing.assert_close(found, score(model, [GROUP], WHOLE, [images])["1"])
     assert float(found[1]) == 0

@@ -1,5 +1,7 @@
 """Heads are whole units of the layers before and behind attention, and attention knows how many are left."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -16,10 +18,10 @@ def attention() -> nn.ModuleDict:
 def test_heads_that_are_never_read_can_go() -> None:
     model, x = attention(), torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        model["attn"].get_submodule("proj").weight[:, 4:8] = 0
+        model.get_parameter("attn.proj.weight")[:, 4:8] = 0
     (group,) = heads.find(model)
     assert (group.units, group.kind) == (3, heads.HEADS)
-    narrow = narrowed(model, [group], {group.name: torch.tensor([True, False, True])}).get_submodule("attn")
+    narrow: Any = narrowed(model, [group], {group.name: torch.tensor([True, False, True])}).get_submodule("attn")
     assert (narrow.num_heads, narrow.attn_dim, narrow.get_submodule("qkv").out_features) == (2, 8, 24)
     with torch.no_grad():
         torch.testing.assert_close(narrow(x), model["attn"](x))
