@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .compress.aids import Clock
 from .export import TARGETS
@@ -16,7 +17,7 @@ from .runtimes import RUNTIMES, latency
 from .runtimes.batching import shape
 from .runtimes.machine import cores
 
-PLAN = latency.Plan(warmup_seconds=1.0, rounds=16, seconds=5.0)
+PLAN = latency.Plan(warmup_seconds=1.0, rounds=24, seconds=6.0)
 """Shorter than a run's own measurement: a search asks a dozen times."""
 
 
@@ -55,9 +56,12 @@ def share(recipe: Recipe, runtime: str, whole: Path, narrow: Path) -> float:
         images = np.random.default_rng(recipe.seed).standard_normal(shape(first, recipe.batch), dtype=np.float32)
         calls = {"whole": partial(first.run, images), "narrow": partial(second.run, images)}
         samples = latency.measure(calls, PLAN)
-    return undisturbed(samples["narrow"]) / undisturbed(samples["whole"])
+    return float(np.median(undisturbed(samples["narrow"]) / undisturbed(samples["whole"])))
 
 
-def undisturbed(samples: latency.Samples) -> float:
-    """A time that one run in ten keeps below: on a busy machine, longer runs are interrupted more than their share."""
-    return float(np.percentile(samples.nanoseconds, 10))
+def undisturbed(samples: latency.Samples) -> NDArray[np.float64]:
+    """For every round a time that one run in ten keeps below.
+
+    On a busy machine, longer runs are interrupted more than their share; a median tells of that, and not of the model.
+    """
+    return np.percentile(samples.nanoseconds, 10, axis=1)

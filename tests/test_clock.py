@@ -38,7 +38,10 @@ def test_both_are_measured_in_one_session(monkeypatch: pytest.MonkeyPatch) -> No
 
     def measure(calls: Mapping[str, Any], _: latency.Plan) -> dict[str, latency.Samples]:
         seen.append([call().shape for call in calls.values()])
-        times = {"whole": [[10, 10, 10], [10, 10, 90]], "narrow": [[6, 6, 6], [6, 80, 80]]}
+        times = {
+            "whole": [[10] * 20, [10] * 10 + [90] * 10, [20] * 20],
+            "narrow": [[6] * 20, [6] * 5 + [80] * 15, [12] * 20],
+        }
         return {name: latency.Samples(np.array(times[name])) for name in calls}
 
     monkeypatch.setattr(latency, "measure", measure)

@@ -96,12 +96,17 @@ class Slim:
         aim, tried = self.target, list[tuple[float, Kept]]()
         for _ in range(TRIES):
             kept = choose(terms, before, scores, aim)
-            found = meter.macs(kept) if self.word == "macs" else meter.time(kept)
+            found = meter.macs(kept) if self.word == "macs" else self._time(meter, kept)
             tried.append((abs(found / self.target - 1), kept))
             if tried[-1][0] <= CLOSE[self.word]:
                 break
             aim *= self.target / found
         return min(tried, key=lambda one: one[0])[1]
+
+    def _time(self, meter: "_Meter", kept: Kept) -> float:
+        """What is measured; twice, where once seems near enough, for it may have been luck."""
+        once = meter.time(kept)
+        return once if abs(once / self.target - 1) > CLOSE["latency"] else (once + meter.time(kept)) / 2
 
     def _terms(self, backbone: Backbone) -> Terms:
         """What can be cut, if the target can be met."""
