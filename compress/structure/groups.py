@@ -3,7 +3,7 @@
 torch-pruning says which layers hang together; what is cut where is written down here as places along the axes of
 tensors, so that a narrower model is made of the whole one in one step, for any choice of units. Attention is no matter
 for the graph: it cannot follow channels through reshapes into heads. So a linear layer stands in for it while the graph
-is made, and its heads are groups of their own (see `heads`).
+is made, and its heads are groups of their own (see `whole_heads`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ... import libraries
 from ...errors import UserError
-from . import heads
+from . import whole_heads as heads
 from .cuts import Cut, Group
 
 NEURONS, WIDTHS = "neurons", "widths"

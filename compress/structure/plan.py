@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .budget import stops_of
 from .cuts import Group, Kept
-from .heads import HEADS
+from .whole_heads import HEADS
 
 Objective = Callable[[Kept], float]
 """What a narrowed model is told to cost, as a share of the whole one."""

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vitc.compress.structure import heads
+from vitc.compress.structure import whole_heads as heads
 from vitc.compress.structure.cuts import narrowed
 from vitc.models.timm_ready import timm
 
