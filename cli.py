@@ -139,6 +139,42 @@ def profile(
 
 
 @app.command()
+def compare(
+    context: typer.Context,
+    baseline: Annotated[str, typer.Argument(metavar="BASELINE", help="A run folder, or FOLDER:ARTIFACT")],
+    candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="Another, held against it")],
+    max_drop: flags.MaxDrop = 0.5,
+    max_slowdown: flags.MaxSlowdown = "5%",
+    max_size: flags.MaxSize = None,
+    max_memory: flags.MaxMemory = None,
+    max_energy: flags.MaxEnergy = None,
+    remeasure: flags.Remeasure = False,
+    allow_inconclusive: flags.Inconclusive = False,
+    junit: flags.Junit = None,
+    threads: flags.Threads = None,
+    batch: flags.Batch = None,
+    quiet: flags.Quiet = False,
+    verbose: flags.Verbose = False,
+) -> None:
+    """Hold a run against another: the gate. Exit 1 where a limit is not kept, or could not be decided."""
+    from . import comparing
+    from .atomic import write_text
+    from .reports import gate
+    from .reports.junit import xml
+
+    extras = (gate.share(word) for word in (max_size, max_memory, max_energy))
+    limits = gate.Limits(max_drop, gate.share(max_slowdown), *extras)
+    bench = comparing.bench(threads, batch) if remeasure else None
+    findings = comparing.compare(baseline, candidate, limits, bench, _progress(context))
+    if junit:
+        write_text(junit, xml(findings, allow_inconclusive=allow_inconclusive))
+    Console().print(gate.table(findings))
+    stopping = gate.stopping(findings, allow_inconclusive=allow_inconclusive)
+    if stopping:
+        raise VerificationFailed(f"{stopping[0].pair}: {stopping[0].what} {stopping[0].verdict}: {stopping[0].reason}")
+
+
+@app.command()
 def models(
     pattern: Annotated[str, typer.Argument(metavar="[PATTERN]", help="A name with * and ?")] = "*",
     verbose: flags.Verbose = False,

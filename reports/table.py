@@ -38,7 +38,7 @@ def rows(record: Record) -> list[tuple[str, ...]]:
     for artifact in record.artifacts:
         measured = [one for one in record.measurements if one.artifact == artifact.name]
         found += [_row(record, artifact, one) for one in measured] or [_row(record, artifact, None)]
-    return [tuple(_clean(cell) for cell in row) for row in found]
+    return [tuple(clean(cell) for cell in row) for row in found]
 
 
 def terminal(record: Record) -> Table:
@@ -80,7 +80,7 @@ def markdown(record: Record) -> str:
         "## Stages",
         _grid(STAGE_COLUMNS, [_stage(stage) for stage in record.stages]),
         "## To repeat it",
-        "    " + _clean(record.command),
+        "    " + clean(record.command),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -179,7 +179,7 @@ def _data(data: Data | None) -> str:
 
 def choices(record: Record) -> list[str]:
     """Which artifact is best for each target, one line each."""
-    return [_clean(f"best for {one.target}: {one.artifact} ({one.why})") for one in record.choices]
+    return [clean(f"best for {one.target}: {one.artifact} ({one.why})") for one in record.choices]
 
 
 def _choices(record: Record) -> list[str]:
@@ -231,9 +231,9 @@ def _grid(columns: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
 
 def _md(text: str) -> str:
     """Text that Markdown shows as it is."""
-    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", _clean(text))
+    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", clean(text))
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Text that can neither break a line nor steer a terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

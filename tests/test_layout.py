@@ -33,6 +33,7 @@ FLOORS = (
     "admission",
     "exports",
     "pipeline",
+    "comparing",
     "flags",
     "cli",
 )
