@@ -1,38 +1,30 @@
 """The gate's facts: two runs read back from their folders, paired, and measured again where that is asked for."""
 
-import io
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-
-import numpy as np
 
 from . import profiling
 from .bench import Bench
 from .errors import UserError
-from .models.backbone import FLOAT
-from .pipeline import PREDICTIONS, RECORD
 from .progress import Progress
 from .reports import record as records
 from .reports.gate import Finding, Limits, Pair, Ratio, judge
 from .reports.paired import Flips
 from .reports.plausible import Answers, Setting, implausible, unlike
+from .runs import LABELS, Run
 from .runtimes import machine
 
-LABELS = "labels"
 NO_MORE = Limits()
 """What `vitc compare` allows when nothing is said."""
 
 
 @dataclass(frozen=True)
-class Side:
+class Side(Run):
     """A run folder, and the artifact in it that is meant; None: all that both sides have."""
 
-    folder: Path
-    artifact: str | None
+    artifact: str | None = None
 
     @classmethod
     def read(cls, text: str) -> "Side":
@@ -45,43 +37,10 @@ class Side:
             raise UserError(f"{folder} has no measured artifact {artifact!r}; allowed: {', '.join(side.names)}")
         return side
 
-    @cached_property
-    def record(self) -> records.Record:
-        """What the run found."""
-        path = self.folder / RECORD
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as failure:
-            raise UserError(f"cannot read {path}: {failure.strerror}; give the folder of a finished run") from failure
-        except UnicodeDecodeError:
-            raise UserError(f"{path} is not a text; give the folder of a finished run") from None
-        return records.from_json(text, str(path))
-
-    @property
-    def names(self) -> list[str]:
-        """Its measured artifacts."""
-        return list(dict.fromkeys(one.artifact for one in self.record.measurements))
-
-    def asked(self) -> dict[tuple[str, str], records.Measurement]:
-        """What the run was asked for, by target and engine: neither the untouched model, nor a step, nor a rival."""
-        rows = {row.name: row for row in self.record.artifacts}
-        return {
-            (rows[one.artifact].format, one.runtime): one
-            for one in self.record.measurements
-            if Path(rows[one.artifact].path).parts[0] == rows[one.artifact].format
-        }
-
-    def answers(self, measured: records.Measurement) -> Answers | None:
+    def answered(self, one: records.Measurement) -> Answers | None:
         """What it answered to each image, where that was kept."""
-        path = self.folder / PREDICTIONS
-        if measured.top1 is None or not path.is_file():
-            return None
-        try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
-                top, labels = kept[f"{measured.artifact} {measured.runtime}"], kept[LABELS]
-        except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as failure:
-            raise UserError(f"{path} cannot be read ({failure}); make the run again") from failure
-        return Answers(top, labels)
+        top = self.answers_of(one)
+        return None if top is None else Answers(top, self.answers[LABELS])
 
     @property
     def setting(self) -> Setting:
@@ -93,10 +52,6 @@ class Side:
     def file(self, artifact: str) -> Path:
         """Where an artifact's file is."""
         return self.folder / self.row(artifact).path
-
-    def row(self, artifact: str) -> records.Artifact:
-        """What the record says of it."""
-        return next(one for one in self.record.artifacts if one.name == artifact)
 
 
 Couple = tuple[records.Measurement, records.Measurement]
@@ -148,11 +103,11 @@ def _held(before: Side, after: Side, couple: Couple, limits: Limits, clock: "_Cl
     first, second = couple
     same = (first.artifact, first.runtime) == (second.artifact, second.runtime)
     name = f"{second.artifact} {second.runtime}" + ("" if same else f" against {first.artifact} {first.runtime}")
-    theirs, ours = before.answers(first), after.answers(second)
+    theirs, ours = before.answered(first), after.answered(second)
     found = list(unlike(name, before.setting, after.setting))
-    own_float = next((one for one in after.record.measurements if _is_float_of(one, second)), None)
+    own_float = after.float_of(second)
     if ours:
-        found += implausible(name, ours, after.answers(own_float) if own_float else None)
+        found += implausible(name, ours, after.answered(own_float) if own_float else None)
     comparable = theirs and ours and not any("images" in finding.what for finding in found)
     time, why = clock.ratio(before, after, couple)
     pair = Pair(
@@ -165,10 +120,6 @@ def _held(before: Side, after: Side, couple: Couple, limits: Limits, clock: "_Cl
         (first.energy_mj.value, second.energy_mj.value),
     )
     return [*found, *judge(pair, limits)]
-
-
-def _is_float_of(one: records.Measurement, other: records.Measurement) -> bool:
-    return one.artifact == f"{FLOAT}/{other.artifact.rpartition('/')[2]}" and one.runtime == other.runtime
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,8 @@ MaxEnergy = Annotated[str | None, typer.Option(metavar="SHARE", help="How much m
 Remeasure = Annotated[bool, typer.Option("--remeasure", help="Time both here and now, in one run")]
 Inconclusive = Annotated[bool, typer.Option("--allow-inconclusive", help="Let pass what could not be decided")]
 Junit = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the verdicts as JUnit XML")]
+Page = Annotated[Path, typer.Option("--out", metavar="FILE", help="The page to write")]
+Csv = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table of results as CSV, too")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Of everything drawn at random (default: 0)")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but the result")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks")]
