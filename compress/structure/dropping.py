@@ -5,6 +5,7 @@ is nearer where branches were left out in training already (stochastic depth), a
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import torch
 from torch import Tensor
@@ -25,19 +26,19 @@ Unit = tuple[Branch, ...]
 
 def check_drop(program: GraphModule, name: str, sublayers: int, blocks: int) -> None:
     """Refuse to drop as much as there is."""
-    branches, whole = len(find_branches(program)), len(find_blocks(program))
-    for word, asked, found in (("blocks", blocks, whole), ("sublayers", sublayers, branches - 2 * blocks)):
+    branches, found_blocks = len(find_branches(program)), len(find_blocks(program))
+    for word, asked, found in (("blocks", blocks, found_blocks), ("sublayers", sublayers, branches - 2 * blocks)):
         if asked and asked >= found:
             raise UserError(f"{word}={asked} is too many for {name}: of {found} that can go, one has to stay")
 
 
 def drop(program: GraphModule, sublayers: int, blocks: int, batches: Batches) -> list[str]:
     """Drop so many blocks, then so many branches, in place; what is to be said of it."""
-    notes = []
+    whole, notes = deepcopy(program), []
     for word, count in (("blocks", blocks), ("sublayers", sublayers)):
-        gone = [_drop_one(program, _units(program, word), batches) for _ in range(count)]
+        gone = [_drop_one(program, whole, _units(program, word), batches) for _ in range(count)]
         if gone:
-            notes.append(f"{word} that go, and how far each takes the answers: {', '.join(gone)}")
+            notes.append(f"{word} that go, and how far the answers are off then: {', '.join(gone)}")
     return notes
 
 
@@ -45,12 +46,12 @@ def _units(program: GraphModule, word: str) -> list[Unit]:
     return find_blocks(program) if word == "blocks" else [(branch,) for branch in find_branches(program)]
 
 
-def _drop_one(program: GraphModule, units: Sequence[Unit], batches: Batches) -> str:
-    """Drop what costs least, in place; its name and its cost."""
+def _drop_one(program: GraphModule, whole: GraphModule, units: Sequence[Unit], batches: Batches) -> str:
+    """Drop that without which the answers stay nearest to those of the whole, in place; its name, and how near."""
     means = _means(program, [branch for unit in units for branch in unit], batches)
     ways = [(unit, left) for unit in units for left in ({}, means)]
     changes: list[Change] = [{one.add: _instead(one, left.get(one)) for one in unit} for unit, left in ways]
-    losses = compare(program, changes, rebatched(first(batches, IMAGES), BATCH))
+    losses = compare(program, changes, rebatched(first(batches, IMAGES), BATCH), whole)
     at = min(range(len(ways)), key=losses.__getitem__)
     unit, left = ways[at]
     for branch in reversed(unit):

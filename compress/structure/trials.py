@@ -33,14 +33,17 @@ def measure(
     return {site: [next(found) for _ in tried] for site, tried in trials.items()}
 
 
-def compare(program: GraphModule, changes: Sequence[Change], batches: Iterable[Tensor]) -> list[float]:
-    """How far each change takes the answers from the program's own, in the mean over images."""
+def compare(
+    program: GraphModule, changes: Sequence[Change], batches: Iterable[Tensor], reference: Instead | None = None
+) -> list[float]:
+    """How far each change takes the answers from the program's own, or a reference's, in the mean over images."""
     course = _Course(program, changes)
     sums = [0.0] * len(changes)
     images = 0
     with torch.no_grad():
         for batch in batches:
-            exact, found = course.run(batch)
+            own, found = course.run(batch)
+            exact = own if reference is None else reference(batch)
             for at, answer in found.items():
                 sums[at] += float(divergence(exact, answer).sum())
             images += len(batch)

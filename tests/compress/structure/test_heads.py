@@ -1,4 +1,4 @@
-"""Parts of an attention get linears of their own and nothing changes; what does not come as whole heads is left alone."""
+"""Parts of an attention get linears of their own and nothing changes; what does not come as whole heads is left."""
 
 import pytest
 import torch
