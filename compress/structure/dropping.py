@@ -99,9 +99,7 @@ def remove(program: GraphModule, branch: Branch, mean: Tensor | None) -> None:
         with program.graph.inserting_before(branch.add):
             left = add_parameter(program, branch.name, "mean", mean)
         branch.add.replace_input_with(branch.given, left)
-    for node in reversed(
-        branch.inside
-    ):  # by hand: dead code with attention in it would stay, torch holds it for random
+    for node in reversed(branch.inside):  # as dead code attention would stay: torch holds it for random
         if not node.users:
             program.graph.erase_node(node)
     program.graph.eliminate_dead_code()

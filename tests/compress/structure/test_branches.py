@@ -21,13 +21,11 @@ class Stream(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         x = images * 2
-        y = self.one(x)
+        y: Tensor = self.one(images if self.how == "of another" else x)
         if self.how == "swapped":
             x = y + x
         elif self.how == "in place":
             x += y
-        elif self.how == "of another":
-            x = images + self.one(images.flip(1)) if images is None else self.one(images) + x
         elif self.how == "widened":
             x = x[:, :1] + y
         elif self.how == "no layer":
@@ -76,7 +74,8 @@ def test_convolutions_have_branches_of_channels() -> None:
             self.first, self.second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 3, 3, padding=1)
 
         def forward(self, images: Tensor) -> Tensor:
-            return (images + self.second(torch.relu(self.first(images)))).mean((2, 3))
+            y: Tensor = self.second(torch.relu(self.first(images)))
+            return (images + y).mean((2, 3))
 
     (branch,) = find_branches(trace(Residual().eval(), (3, 8, 8)))
     assert (branch.name, branch.axis) == ("first", -3)
@@ -90,8 +89,8 @@ def test_of_branches_in_branches_only_the_inner_ones_count() -> None:
 
         def forward(self, images: Tensor) -> Tensor:
             x = images * 2
-            y = self.outer(x)
-            y = y + self.inner(y)
-            return (x + y).flatten(1)
+            y: Tensor = self.outer(x)
+            z: Tensor = x + (y + self.inner(y))
+            return z.flatten(1)
 
     assert [branch.name for branch in find_branches(trace(Nested().eval(), SIZE))] == ["inner"]

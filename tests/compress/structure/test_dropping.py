@@ -88,8 +88,8 @@ def test_each_time_it_is_measured_anew_against_what_the_whole_answers() -> None:
             x = images * 3
             x = x + self.one(x)
             x = x + self.two(x)
-            x = x + self.three(x)
-            return x.mean((1, 2))
+            y: Tensor = x + self.three(x)
+            return y.mean((1, 2))
 
     module = Undoing().eval()
     program, x = trace(module, (3, 4, 4)), images(20, (3, 4, 4))
@@ -108,7 +108,8 @@ def test_the_mean_has_the_shape_of_channels() -> None:
             nn.init.zeros_(self.second.weight)
 
         def forward(self, images: Tensor) -> Tensor:
-            return (images + self.second(torch.relu(self.first(images)))).mean((2, 3))
+            y: Tensor = self.second(torch.relu(self.first(images)))
+            return (images + y).mean((2, 3))
 
     torch.manual_seed(0)
     module = Residual().eval()
