@@ -169,9 +169,11 @@ def test_pointwise_convolutions_lose_channels_after_their_norms_are_folded() -> 
 
 
 @pytest.fixture(scope="module")
-def everything(backbone: Backbone, batches: list[Tensor]) -> Backbone:
+def everything(batches: list[Tensor]) -> Backbone:
     aids = Aids()
-    made = Prune(0.1, 8, values=0.25, queries=0.25, sublayers=1).apply(wide(), batches, aids)
+    how = Prune(0.1, 8, values=0.25, queries=0.25, sublayers=1)
+    how.check(wide())
+    made = how.apply(wide(), batches, aids)
     assert [note.split()[0] for note in aids.losses.notes] == ["sublayers", "of", "of", "of"]
     return made
 
