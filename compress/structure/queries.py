@@ -53,7 +53,7 @@ class Queries:
     keys: Tensor
     """And keys."""
     losses: Tensor
-    """What each removal adds to the squared error of the scores, head by head, [h * d]."""
+    """What each removal adds to the squared error of the scores, head by head."""
 
     @property
     def site(self) -> Node:
@@ -105,15 +105,18 @@ def _room(program: GraphModule, heads: Heads) -> QueryRoom | None:
 
 
 def ways(program: GraphModule, rooms: Sequence[QueryRoom], most: Sequence[int], batches: Batches) -> list[Queries]:
-    """A way down for each attention; `most` is not asked, as all ways are known at once."""
-    assert len(rooms) == len(most)
+    """A way down for each attention, by at most so many dimensions."""
     sums = {room.attention: _Sums() for room in rooms}
     looks = {}
     for room in rooms:
         query, key = (as_node(one) for one in room.attention.args[:2])
         looks[query], looks[key] = sums[room.attention].add_queries, sums[room.attention].add_keys
     watch(program, looks, rebatched(batches, BATCH))
-    return [Queries(room, *axes(sums[room.attention].queries, sums[room.attention].keys)) for room in rooms]
+    found = [axes(sums[room.attention].queries, sums[room.attention].keys) for room in rooms]
+    return [
+        Queries(room, to_queries, to_keys, losses[:number])
+        for room, (to_queries, to_keys, losses), number in zip(rooms, found, most, strict=True)
+    ]
 
 
 class _Sums:
