@@ -38,7 +38,11 @@ Drop = Annotated[
 ]
 Prune = Annotated[
     str | None,
-    typer.Option(metavar="SPEC", help="Take neurons away, and have the others make up for them: neurons=0.1"),
+    typer.Option(
+        metavar="SPEC",
+        help="Take away what the rest makes up for: neurons=0.1, values=0.1 or queries=0.25 (shares), sublayers=1 or "
+        "blocks=1 (how many), or several of them with commas between",
+    ),
 ]
 Ptq = Annotated[
     str | None,

@@ -10,7 +10,7 @@ EXAMPLE = "neurons=0.1"
 
 
 def parse(text: str) -> Prune:
-    """The pruning that a text describes."""
+    """The pruning that a text describes; no neurons go where other things are asked for and they are not."""
     known: dict[str, type] = {field.name: type(getattr(Prune, field.name)) for field in fields(Prune)}
     given: dict[str, Any] = {}
     for part in text.split(","):
@@ -24,4 +24,6 @@ def parse(text: str) -> Prune:
         except ValueError:
             wanted = "a whole number" if known[word] is int else "a number"
             raise UserError(f"prune: {word} is {value!r}; it must be {wanted}, as in {EXAMPLE}") from None
+    if given.keys() - {"neurons", "multiple"}:
+        given.setdefault("neurons", 0.0)
     return Prune(**given)

@@ -12,6 +12,10 @@ from vitc.errors import UserError
         ("neurons=0.2", Prune(neurons=0.2)),
         (" neurons = .25 , multiple = 16 ", Prune(neurons=0.25, multiple=16)),
         ("multiple=1", Prune(multiple=1)),
+        ("values=0.2", Prune(neurons=0, values=0.2)),
+        ("queries=0.25,multiple=4", Prune(neurons=0, queries=0.25, multiple=4)),
+        ("sublayers=1", Prune(neurons=0, sublayers=1)),
+        ("neurons=0.1,values=0.2,blocks=2", Prune(neurons=0.1, values=0.2, blocks=2)),
     ],
 )
 def test_words_become_knobs(text: str, wanted: Prune) -> None:
@@ -32,6 +36,12 @@ def test_words_become_knobs(text: str, wanted: Prune) -> None:
         ("neurons=0.1,", "does not know ''"),
         ("neurons=20", "a share between 0 and 1"),
         ("neurons=0", "a share between 0 and 1"),
+        ("values=0", "a share between 0 and 1"),
+        ("blocks=0", "a share between 0 and 1"),
+        ("values=1", "values is 1.0; it must be a share between 0 and 1"),
+        ("queries=-0.1", "queries is -0.1; it must be a share"),
+        ("blocks=-1", "blocks is -1; it must be how many go"),
+        ("sublayers=0.5", "sublayers is '0.5'; it must be a whole number"),
         ("neurons=nan", "a share between 0 and 1"),
         ("multiple=0", "at least 1"),
     ],
