@@ -9,14 +9,22 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .comparing import compare
     from .loading import load
     from .pipeline import compress, export
     from .profiling import profile
     from .recipe import Recipe
 
-__all__ = ["Recipe", "compress", "export", "load", "profile"]
+__all__ = ["Recipe", "compare", "compress", "export", "load", "profile"]
 
-_HOME = {"Recipe": "recipe", "compress": "pipeline", "export": "pipeline", "load": "loading", "profile": "profiling"}
+_HOME = {
+    "Recipe": "recipe",
+    "compare": "comparing",
+    "compress": "pipeline",
+    "export": "pipeline",
+    "load": "loading",
+    "profile": "profiling",
+}
 
 
 class _Api(ModuleType):

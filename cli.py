@@ -1,28 +1,23 @@
 """The command line: parse, call one function, print. Heavy libraries are imported when a command needs them."""
 
-import errno
 import importlib.metadata
 import shlex
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from typer.exceptions import TyperException
 
-from . import flags
+from . import console, flags
 from .errors import UserError, VerificationFailed, VitcError
 
 if TYPE_CHECKING:
-    from .export.preflight import Finding
-    from .progress import Progress
     from .recipe import Recipe
-    from .reports.record import Record
 
 app = typer.Typer(
     name="vitc",
@@ -134,8 +129,63 @@ def profile(
     from .runtimes import machine
 
     bench = Bench(threads or machine.cores(), batch or 1)
-    record = profiling.profile(artifacts, bench, progress=_progress(context), command=_command())
-    _show(record, as_json=json)
+    record = profiling.profile(artifacts, bench, progress=console.progress(context), command=_command())
+    console.show(record, as_json=json)
+
+
+@app.command()
+def compare(
+    context: typer.Context,
+    baseline: Annotated[str, typer.Argument(metavar="BASELINE", help="A run folder, or FOLDER:ARTIFACT")],
+    candidate: Annotated[str, typer.Argument(metavar="CANDIDATE", help="Another, held against it")],
+    max_drop: flags.MaxDrop = 0.5,
+    max_slowdown: flags.MaxSlowdown = "5%",
+    max_size: flags.MaxSize = None,
+    max_memory: flags.MaxMemory = None,
+    max_energy: flags.MaxEnergy = None,
+    remeasure: flags.Remeasure = False,
+    allow_inconclusive: flags.Inconclusive = False,
+    junit: flags.Junit = None,
+    threads: flags.Threads = None,
+    batch: flags.Batch = None,
+    quiet: flags.Quiet = False,
+    verbose: flags.Verbose = False,
+) -> None:
+    """Hold a run against another: the gate. Exit 1 where a limit is not kept, or could not be decided."""
+    from . import comparing
+    from .atomic import write_text
+    from .reports import gate
+    from .reports.junit import xml
+
+    extras = (gate.share(word) for word in (max_size, max_memory, max_energy))
+    limits = gate.Limits(max_drop, gate.share(max_slowdown), *extras)
+    bench = comparing.bench(threads, batch) if remeasure else None
+    findings = comparing.compare(baseline, candidate, limits, bench, console.progress(context))
+    if junit:
+        write_text(junit, xml(findings, allow_inconclusive=allow_inconclusive))
+    console.print_table(gate.table(findings))
+    stopping = gate.stopping(findings, allow_inconclusive=allow_inconclusive)
+    if stopping:
+        raise VerificationFailed(f"{stopping[0].pair}: {stopping[0].what} {stopping[0].verdict}: {stopping[0].reason}")
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs")],
+    out: flags.Page = Path("report.html"),
+    csv: flags.Csv = None,
+    verbose: flags.Verbose = False,
+) -> None:
+    """Write a page of one or several runs: one file, for a browser without a network."""
+    from . import reporting
+    from .atomic import write_text
+    from .reports import table
+
+    found = reporting.read(runs)
+    write_text(out, reporting.html(found))
+    if csv:
+        write_text(csv, table.csv(reporting.by_name(found)))
+    typer.echo(f"wrote {' and '.join(str(path) for path in (out, csv) if path)}")
 
 
 @app.command()
@@ -160,12 +210,12 @@ def doctor(verbose: flags.Verbose = False) -> None:
     table = Table("", "found", "what to do", box=None)
     for finding in doctor.findings():
         table.add_row(finding.what, finding.found, finding.mend)
-    Console().print(table)
+    console.print_table(table)
 
 
 def _run(context: typer.Context, defaults: Words = _NO_WORDS, fixed: Words = _NO_WORDS) -> None:
     """Resolve the recipe from file and flags, and run it or say what it would do."""
-    from . import admission, pipeline, recipe
+    from . import admission, pipeline, recipe, runs
 
     given = context.params
     words = {name: given.get(name) for name in recipe.WORDS}
@@ -179,10 +229,11 @@ def _run(context: typer.Context, defaults: Words = _NO_WORDS, fixed: Words = _NO
         typer.echo(f"{resolved.to_toml()}\n# would write\n{files}")
         return
     if given["check"]:
-        _show_findings(admission.check(resolved))
+        console.show_findings(admission.check(resolved))
         return
-    outcome = pipeline.run(pipeline.Request(resolved, out, given["resume"], _command()), _progress(context))
-    _show(outcome.record, as_json=given["json"])
+    outcome = pipeline.run(pipeline.Request(resolved, out, given["resume"], _command()), console.progress(context))
+    console.show(outcome.record, as_json=given["json"])
+    console.summarize(out / runs.REPORT)
     if outcome.complaints:
         raise VerificationFailed(f"{outcome.complaints[0]}; the run is kept in {out}")
 
@@ -199,35 +250,6 @@ def _new_folder(recipe: "Recipe") -> Path:
     return next(path for name in names if not (path := Path("runs") / name).exists())
 
 
-def _progress(context: typer.Context) -> "Progress":
-    from .progress import Progress
-
-    return Progress(Console(stderr=True, quiet=context.params["quiet"]))
-
-
-def _show_findings(findings: "Mapping[str, Sequence[Finding]]") -> None:
-    """One line a finding; what cannot work fails the command."""
-    for target, found in findings.items():
-        for finding in found:
-            typer.echo(f"{target}: {'cannot work' if finding.fatal else 'note'}: {finding}")
-        if not found:
-            typer.echo(f"{target}: nothing in the way")
-    broken = [target for target, found in findings.items() if any(finding.fatal for finding in found)]
-    if broken:
-        raise VerificationFailed(f"{', '.join(broken)} cannot work; mend what is named above, or choose other targets")
-
-
-def _show(record: "Record", *, as_json: bool) -> None:
-    """The record itself, or the one final table."""
-    from .reports import record as records
-    from .reports import table
-
-    if as_json:
-        typer.echo(records.to_json(record), nl=False)
-    else:
-        Console().print(table.terminal(record))
-
-
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
 
@@ -240,21 +262,7 @@ def main() -> None:
     except (VitcError, OSError, TyperException) as problem:
         if not {"-v", "--verbose"}.isdisjoint(sys.argv):
             traceback.print_exc()
-        line, code = _explain(problem)
+        line, code = console.explain(problem)
     if line:
         typer.echo(f"vitc: {line}", err=True)
     sys.exit(code)
-
-
-def _explain(problem: VitcError | OSError | TyperException) -> tuple[str, int]:
-    """One line for a problem, and its exit code."""
-    match problem:
-        case VitcError():
-            return " ".join(str(problem).split()), problem.exit_code
-        case TyperException():
-            return f"{problem.format_message()} See 'vitc --help'.", UserError.exit_code
-        case _:
-            what = f"{problem.filename}: {problem.strerror}" if problem.filename else str(problem)
-            full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
-            mend = "make room, then add --resume to go on" if full else "check the path and its permissions"
-            return f"{what}; {mend}", UserError.exit_code

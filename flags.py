@@ -40,8 +40,9 @@ Prune = Annotated[
     str | None,
     typer.Option(
         metavar="SPEC",
-        help="Take neurons away, and have the others make up for them: neurons=0.1; or heads, neurons and channels, "
-        "until a share of the multiply-adds or of the measured time is left: macs=0.5, latency=0.6",
+        help="Take away what the rest makes up for: neurons=0.1, values=0.1 or queries=0.25 (shares), sublayers=1 or "
+        "blocks=1 (how many), or several of them with commas between; or heads, neurons and channels until a share of "
+        "the multiply-adds, or of the measured time, is left: macs=0.5 or latency=0.6",
     ),
 ]
 Ptq = Annotated[
@@ -130,6 +131,16 @@ Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run folder (d
 Resume = Annotated[bool, typer.Option("--resume", help="Finish the run in --out: reuse the stages that are done")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Print the resolved recipe and what would be written; do nothing")]
 Json = Annotated[bool, typer.Option("--json", help="Print the record instead of the table")]
+MaxDrop = Annotated[float, typer.Option(metavar="POINTS", help="Points of top-1 that the candidate may lose")]
+MaxSlowdown = Annotated[str, typer.Option(metavar="SHARE", help="How much longer it may take, as 5%")]
+MaxSize = Annotated[str | None, typer.Option(metavar="SHARE", help="How much larger its file may be, as 5%")]
+MaxMemory = Annotated[str | None, typer.Option(metavar="SHARE", help="How much more memory it may take, as 5%")]
+MaxEnergy = Annotated[str | None, typer.Option(metavar="SHARE", help="How much more energy it may take, as 5%")]
+Remeasure = Annotated[bool, typer.Option("--remeasure", help="Time both here and now, in one run")]
+Inconclusive = Annotated[bool, typer.Option("--allow-inconclusive", help="Let pass what could not be decided")]
+Junit = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the verdicts as JUnit XML")]
+Page = Annotated[Path, typer.Option("--out", metavar="FILE", help="The page to write")]
+Csv = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table of results as CSV, too")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Of everything drawn at random (default: 0)")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but the result")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks")]

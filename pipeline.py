@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import checks, choices
+from . import checks, choices, reporting
 from .admission import admitted, findings
 from .atomic import remove, write_text
 from .bench import Bench, Subject, measurement
@@ -33,14 +33,13 @@ from .progress import Advance, Progress
 from .recipe import Recipe
 from .reports import record as records
 from .reports import table
+from .runs import PAGE, PREDICTIONS, RECORD, REPORT
 from .runtimes import RUNTIMES, eager, machine
 from .runtimes.batching import answers
 from .scoring import Score
 from .stages import Stages
 from .variants import Variant
 from .versions import PACKAGES, VERSION
-
-RECORD, PREDICTIONS, REPORT = "record.json", "predictions.npz", "report.md"
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,8 @@ def plan(recipe: Recipe, out: Path) -> list[Path]:
     steps = [out / label(names[:number], FLOAT) / target for number in range(len(names)) for target in recipe.export]
     scored = [out / PREDICTIONS] if recipe.data != data.NONE else []
     rivals = [out / RIVALS / target for target in recipe.export if recipe.calibrated and TARGETS[target].rivals]
-    return [*(out / name for name in ("recipe.toml", PROGRAM, RECORD, REPORT)), *scored, *steps, *targets, *rivals]
+    always = [out / name for name in ("recipe.toml", PROGRAM, RECORD, REPORT, PAGE)]
+    return [*always, *scored, *steps, *targets, *rivals]
 
 
 class _Run:
@@ -109,7 +109,7 @@ class _Run:
         scored, calibration = choose(recipe, backbone)
         self.foreseen(findings(recipe, backbone, calibration or scored))
         self.progress.note(f"run folder: {self.out}")
-        for stale in (RECORD, REPORT, PREDICTIONS):  # of an earlier run: they would speak of other artifacts
+        for stale in (RECORD, REPORT, PAGE, PREDICTIONS):  # of an earlier run: they would speak of other artifacts
             remove(self.out / stale)
         write_text(self.out / "recipe.toml", recipe.to_toml())
         pixels = self.decode("scored", scored, backbone.preprocessing)
@@ -224,10 +224,11 @@ class _Run:
         return self.stages.do(f"score {subject.name}", inputs, outputs, work, total=score.images)
 
     def finish(self, record: records.Record, score: Score, simulated: list[str]) -> None:
-        """Write what the run is asked for, the record last; then drop what only served on the way."""
+        """Write what the run is asked for, the page last, as it is made of the rest; then drop what only served."""
         score.gather([*simulated, *(f"{m.artifact} {m.runtime}" for m in record.measurements)], self.out / PREDICTIONS)
         write_text(self.out / REPORT, table.markdown(record))
         write_text(self.out / RECORD, records.to_json(record))
+        write_text(self.out / PAGE, reporting.html(reporting.read([self.out])))
         for name in ("scored", "calibration"):
             remove(self.out / FOLDER / f"{name}-pixels")
 

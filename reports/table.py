@@ -3,9 +3,11 @@
 Names come from models and files that others made, so control characters are replaced and markup is shown as it is.
 """
 
+import csv as csv_module
+import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
 from rich.table import Table
@@ -38,7 +40,7 @@ def rows(record: Record) -> list[tuple[str, ...]]:
     for artifact in record.artifacts:
         measured = [one for one in record.measurements if one.artifact == artifact.name]
         found += [_row(record, artifact, one) for one in measured] or [_row(record, artifact, None)]
-    return [tuple(_clean(cell) for cell in row) for row in found]
+    return [tuple(clean(cell) for cell in row) for row in found]
 
 
 def terminal(record: Record) -> Table:
@@ -70,17 +72,17 @@ def markdown(record: Record) -> str:
     caption = setting(record)
     parts = [
         f"# {_md(record.model.name)}",
-        _facts(record),
+        _bullets(facts(record)),
         "## Results" + (f" ({caption})" if caption else ""),
         _grid(COLUMNS, rows(record)),
         NOTE,
-        *_choices(record),
-        *_audits(record),
+        *_section("## The best for each target", choices(record)),
+        *_section("## What runs in int8", audits(record)),
         *_layers(record),
         "## Stages",
-        _grid(STAGE_COLUMNS, [_stage(stage) for stage in record.stages]),
+        _grid(STAGE_COLUMNS, stages(record)),
         "## To repeat it",
-        "    " + _clean(record.command),
+        "    " + clean(record.command),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -147,6 +149,11 @@ def _is_beside(one: Measurement, other: Measurement) -> bool:
     return (one.runtime, one.threads, one.batch) == (other.runtime, other.threads, other.batch)
 
 
+def stages(record: Record) -> list[tuple[str, ...]]:
+    """The cells under STAGE_COLUMNS."""
+    return [_stage(stage) for stage in record.stages]
+
+
 def _stage(stage: Stage) -> tuple[str, ...]:
     top1 = f"{stage.top1:.2f}" if stage.top1 is not None else MISSING
     params = f"{stage.params / 1e6:.2f} M" if stage.params is not None else MISSING
@@ -158,19 +165,19 @@ def _number(value: float | None) -> str:
     return MISSING if value is None else f"{value:.0f}"
 
 
-def _facts(record: Record) -> str:
+def facts(record: Record) -> list[str]:
+    """What was compressed, on what it was scored, and where; a line each."""
     machine = record.machine
     size = "x".join(map(str, record.model.input))
     versions = ", ".join(f"{name} {version}" for name, version in {"vitc": record.vitc, **machine.packages}.items())
-    lines = [
-        f"- Model: {record.model.name}, input {size}, weights {record.model.weights_sha256[:12]}",
-        f"- Scored on: {_data(record.data)}",
-        f"- Calibrated on: {_data(record.calibration)}",
-        f"- Machine: {machine.cpu}, {machine.cores} cores ({', '.join(machine.isa)}), {machine.os}",
-        f"- Versions: {versions}",
-        f"- Started: {record.started}, seed {record.seed}",
+    return [
+        f"Model: {record.model.name}, input {size}, weights {record.model.weights_sha256[:12]}",
+        f"Scored on: {_data(record.data)}",
+        f"Calibrated on: {_data(record.calibration)}",
+        f"Machine: {machine.cpu}, {machine.cores} cores ({', '.join(machine.isa)}), {machine.os}",
+        f"Versions: {versions}",
+        f"Started: {record.started}, seed {record.seed}",
     ]
-    return "\n".join(_md(line) for line in lines)
 
 
 def _data(data: Data | None) -> str:
@@ -179,49 +186,61 @@ def _data(data: Data | None) -> str:
 
 def choices(record: Record) -> list[str]:
     """Which artifact is best for each target, one line each."""
-    return [_clean(f"best for {one.target}: {one.artifact} ({one.why})") for one in record.choices]
+    return [clean(f"best for {one.target}: {one.artifact} ({one.why})") for one in record.choices]
 
 
-def _choices(record: Record) -> list[str]:
-    return (
-        ["## The best for each target", "\n".join(f"- {_md(line)}" for line in choices(record))]
-        if record.choices
-        else []
-    )
-
-
-def _audits(record: Record) -> list[str]:
-    """What really runs in int8, and every layer that does not although it was promised."""
+def audits(record: Record) -> list[str]:
+    """What really runs in int8, every layer that does not although it was promised, and notes on artifacts."""
     lines = []
     for artifact in record.artifacts:
         if audit := artifact.audit:
             lines.append(
-                f"- {artifact.name}: {audit.int8_macs_pct:.1f} % of the MACs run in int8, "
+                f"{artifact.name}: {audit.int8_macs_pct:.1f} % of the MACs run in int8, "
                 f"of what was promised {audit.promised_pct:.1f} %"
             )
-            lines += [f"  - {fallback.layer}: {fallback.reason}" for fallback in audit.fallbacks]
+            lines += [f"{artifact.name}: not {fallback.layer}: {fallback.reason}" for fallback in audit.fallbacks]
         if artifact.note:
-            lines.append(f"- {artifact.name}: {artifact.note}")
-    return ["## What runs in int8", "\n".join(_md(line) for line in lines)] if lines else []
+            lines.append(f"{artifact.name}: {artifact.note}")
+    return lines
 
 
-def _layers(record: Record) -> list[str]:
-    """What rounding costs each layer, the dearest first."""
+def layers(record: Record) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """What rounding costs each layer, the dearest first: columns and cells; none where nothing was rounded."""
     points = list(dict.fromkeys(point for layer in record.layers for point in layer.loss))
-    if not points:
-        return []
-    dearest = sorted(record.layers, key=lambda layer: -layer.loss.get(points[-1], 0.0))
+    dearest = sorted(record.layers, key=lambda layer: -layer.loss.get(points[-1], 0.0)) if points else []
     cells = [
         (layer.name, f"w{layer.weight_bits}a{layer.activation_bits}", *(_loss(layer, point) for point in points))
         for layer in dearest
     ]
-    return ["## What each layer loses", LOSSES, _grid(("layer", "bits", *points), cells)]
+    return ("layer", "bits", *points), cells
+
+
+def _layers(record: Record) -> list[str]:
+    columns, cells = layers(record)
+    return ["## What each layer loses", LOSSES, _grid(columns, cells)] if cells else []
 
 
 def _loss(layer: Layer, point: str) -> str:
     """In decibels below the layer's output: 10 more is a tenth of the error."""
     loss = layer.loss.get(point)
     return "-" if loss is None else f"{-10 * math.log10(max(loss, 1e-12)):.1f}"
+
+
+def _section(heading: str, lines: Sequence[str]) -> list[str]:
+    return [heading, _bullets(lines)] if lines else []
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {_md(line)}" for line in lines)
+
+
+def csv(records: Mapping[str, Record]) -> str:
+    """The results of named runs, for a spreadsheet: the cells of all the other tables."""
+    text = io.StringIO()
+    writer = csv_module.writer(text, lineterminator="\n")
+    writer.writerow(("run", *COLUMNS))
+    writer.writerows((clean(name), *row) for name, record in records.items() for row in rows(record))
+    return text.getvalue()
 
 
 def _grid(columns: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
@@ -231,9 +250,9 @@ def _grid(columns: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
 
 def _md(text: str) -> str:
     """Text that Markdown shows as it is."""
-    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", _clean(text))
+    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", clean(text))
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Text that can neither break a line nor steer a terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

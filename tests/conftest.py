@@ -148,3 +148,64 @@ def small_vit() -> Callable[..., Any]:
         return Backbone(name, module, Preprocessing(input_size=(3, 32, 32)), 5, (), "")
 
     return build
+
+
+@pytest.fixture
+def record() -> Any:
+    """A record with a float and an int8 artifact, nothing of it measured."""
+    from dataclasses import replace
+
+    from vitc.reports.record import (
+        Artifact,
+        Audit,
+        Choice,
+        Data,
+        Energy,
+        Fallback,
+        Latency,
+        Machine,
+        Measurement,
+        Model,
+        Parity,
+        Record,
+        Speedup,
+        Stage,
+    )
+
+    nothing = Measurement("fp32/onnx", "onnxruntime", 1, 1, None, None, None, Energy(None), None, None, 0)
+    parity = Parity(0.01, 0.9999, 0.984375, 64)
+    audit = Audit(85.1, 97.5, (Fallback("head", "too | small"),), {"fp32": 14.9, "int8": 85.1})
+    float_one = replace(nothing, latency_ms=Latency(14.2, 15, 16, 14.3, 300), top1=81.46, top5=95.0, images=1300)
+    speedup = Speedup("fp32/onnx", 1.8641, (1.838, 1.879))
+    latency = Latency(7.616, 8, 9, 7.7, 300)
+    int8_one = replace(
+        float_one, artifact="int8/onnx", latency_ms=latency, speedup=speedup, top1=81.2, peak_rss_mb=119.6
+    )
+    return Record(
+        vitc="0.1.0",
+        command="vitc compress demo",
+        seed=0,
+        started="2025-01-01",
+        recipe={},
+        machine=Machine("some cpu", 2, ("avx2",), "Linux", {"torch": "2.10"}),
+        model=Model("demo", "ab" * 32, (3, 64, 64)),
+        data=Data("demo", "cd" * 32, 1300),
+        calibration=None,
+        stages=(Stage("quantize", 3.14, None, 5717416, 1258000000, 81.3, 1300),),
+        artifacts=(
+            Artifact(
+                "fp32/onnx",
+                "onnx",
+                "fp32",
+                "fp32/onnx/model.onnx",
+                22_880_000,
+                "",
+                None,
+                None,
+                "not built here",
+            ),
+            Artifact("int8/onnx", "onnx", "int8", "onnx/model.onnx", 6_000_000, "", parity, audit),
+        ),
+        measurements=(float_one, int8_one),
+        choices=(Choice("onnx", "int8/onnx", "no other is as fast"),),
+    )

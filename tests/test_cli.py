@@ -20,7 +20,9 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> int:
     return code
 
 
-@pytest.mark.parametrize("command", ["--help", "compress --help", "export -h", "profile -h", "models -h", "doctor -h"])
+@pytest.mark.parametrize(
+    "command", ["--help", "compress --help", "export -h", "profile -h", "compare -h", "models -h", "doctor -h"]
+)
 def test_help_answers(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command, monkeypatch) == 0
     assert "Usage" in capsys.readouterr().out

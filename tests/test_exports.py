@@ -11,6 +11,8 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from vitc.compress.aids import Aids
+from vitc.compress.quantize import Quantize
 from vitc.errors import NotAvailable
 from vitc.export import TARGETS
 from vitc.export.artifact import Artifact
@@ -146,3 +148,24 @@ def test_rivals_are_made_of_the_float_backbone_where_their_tool_is(
     else:
         assert found == []
         assert "no rivals on onnx: that tool is not installed" in said.getvalue()
+
+
+@pytest.mark.parametrize(("runtime", "lent"), [((), True), (("none",), False)])
+def test_a_technique_is_lent_the_clock_of_the_first_target(
+    backbone: Backbone,
+    samples: Pixels,
+    said: io.StringIO,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    runtime: tuple[str, ...],
+    lent: bool,  # noqa: FBT001 (a parameter of the test)
+) -> None:
+    seen: list[Aids] = []
+
+    def apply(_: Quantize, given: Backbone, __: object, aids: Aids) -> Backbone:
+        seen.append(aids)
+        return given
+
+    monkeypatch.setattr(Quantize, "apply", apply)
+    exports(tmp_path / "run", said, recipe=Recipe(runtime=runtime)).variants(backbone, samples)
+    assert (seen[0].clock is not None) is lent

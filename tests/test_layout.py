@@ -30,11 +30,15 @@ FLOORS = (
     "checks",
     "choices",
     "profiling",
+    "runs",
+    "reporting",
     "stages",
     "admission",
     "exports",
     "pipeline",
+    "comparing",
     "flags",
+    "console",
     "cli",
 )
 """From the ground up: a floor imports from itself and from the floors below it."""

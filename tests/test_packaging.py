@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-DATA = ("py.typed", "models/demo.safetensors")
+DATA = ("py.typed", "models/demo.safetensors", "reports/page.css", "reports/page.js")
 PACKAGE_OF = {"PIL": "pillow", "google": "protobuf"}
 """Where a library's package has another name than its module."""
 

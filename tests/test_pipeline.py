@@ -110,9 +110,9 @@ def test_what_served_on_the_way_is_gone(demo_run: Path) -> None:
 @pytest.mark.parametrize(
     ("recipe", "names"),
     [
-        (Recipe(), "recipe.toml model.pt2 record.json report.md predictions.npz fp32/onnx onnx"),
-        (Recipe(ptq="off"), "recipe.toml model.pt2 record.json report.md predictions.npz onnx"),
-        (Recipe(data="none", ptq="off"), "recipe.toml model.pt2 record.json report.md onnx"),
+        (Recipe(), "recipe.toml model.pt2 record.json report.md report.html predictions.npz fp32/onnx onnx"),
+        (Recipe(ptq="off"), "recipe.toml model.pt2 record.json report.md report.html predictions.npz onnx"),
+        (Recipe(data="none", ptq="off"), "recipe.toml model.pt2 record.json report.md report.html onnx"),
     ],
 )
 def test_a_plan_needs_no_run(recipe: Recipe, names: str) -> None:

@@ -49,16 +49,20 @@ class Elimination:
         return weight, (self.weight - weight) @ self.mean
 
 
-def eliminate(moments: Moments, weight: Tensor, most: int) -> Elimination:
-    """The removal of the first `most` neurons of a layer that reads them with `weight`, [N, K]."""
+def eliminate(moments: Moments, weight: Tensor, most: int, groups: int = 1) -> Elimination:
+    """The removal of the first `most` neurons of a layer that reads them with `weight`, [N, K].
+
+    Where they lie in equal groups, as heads do, no group loses its next one before each has lost as many.
+    """
     was = weight.double()
     left, inverse = was.clone(), moments.rows * torch.cholesky_inverse(root(moments.centred, PRIOR)[0])
     rows = inverse.new_zeros(most, len(inverse))
     pivots = inverse.diagonal().clone()
     alive = torch.ones(len(inverse), dtype=torch.bool)
+    waiting = alive.view(groups, -1).clone()
     order, losses, columns, shares = [], [], [], torch.zeros_like(rows)
     for step in range(most):
-        loss = torch.where(alive, left.square().sum(0) / pivots, torch.inf)
+        loss = torch.where(alive & waiting.flatten(), left.square().sum(0) / pivots, torch.inf)
         chosen = int(loss.argmin())
         row = inverse[chosen] - rows[:step, chosen] @ rows[:step]
         row = torch.where(alive, row, 0.0)
@@ -68,6 +72,9 @@ def eliminate(moments: Moments, weight: Tensor, most: int) -> Elimination:
         shares[step] = row / row[chosen]
         rows[step] = row / row[chosen].sqrt()
         alive[chosen] = False
+        waiting[chosen // waiting.shape[1]] = False
+        if not waiting.any():
+            waiting[:] = True
         left -= torch.outer(columns[-1], shares[step])
         pivots -= rows[step].square()
     none = was.new_zeros(len(was), 0)

@@ -5,6 +5,7 @@ when it goes: no shape in the program depends on how many there are.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch.fx import GraphModule, Node
 
@@ -47,6 +48,7 @@ class Pair:
     reader: Node
     """Its columns are."""
     width: int
+    heads: ClassVar[int] = 1
 
     @property
     def name(self) -> str:

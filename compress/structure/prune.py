@@ -1,37 +1,48 @@
-"""Neurons go from the perceptrons of a trained backbone, and nothing is trained: the others make up for them.
+"""What a trained backbone can do without goes, and nothing is trained: the rest makes up for it.
 
-In each layer those go first whose loss the others make up for best, refitted in closed form (see `elimination`). How
-many go from which layer is decided by what it does to the answers (see `trials`): each layer is narrowed alone, and the
-divergence from the float answers is measured. Only calibration images are looked at, and no labels.
+First whole branches (see `dropping`), then dimensions of queries and keys (`queries`) and of values (`values`), then
+hidden neurons (`neurons`): what is dropped needs no narrowing. How much goes from which layer is decided by what it
+does to the answers (see `sharing`): each layer is narrowed alone, and the divergence from the float answers is
+measured. Only calibration images are looked at, and no labels.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from torch.fx import GraphModule
 
 from ...errors import UserError
 from ...models.backbone import FLOAT, Backbone
-from ...models.data import Batches, first
+from ...models.data import Batches
 from ...models.program import trace
 from ..aids import Aids
 from ..fold_norm import fold
-from ..parameters import bias_of, set_bias, set_weight, weight_of
-from .budget import measured_curve, share_out, stops_of
-from .elimination import Elimination, eliminate
-from .hidden import BATCH, observe_hidden, rebatched
-from .pairs import Pair, find_pairs
-from .trials import Parameters, measure
+from . import neurons, queries, values
+from .dropping import check_drop, drop
+from .pairs import find_pairs
+from .sharing import Room, Share, Way
 
-IMAGES = 128
-"""How many the answers are measured with, however many there are."""
-REACH = 2.5
-"""Times the share asked for that a single layer may give up."""
-POINTS = (0.5, 1.25, REACH)
-"""Times the share asked for that each layer is narrowed by to see what it does to the answers.
 
-The last is all that it may give up: past the last point a curve would be a guess, and was a wrong one on DeiT-Tiny.
-"""
+@dataclass(frozen=True)
+class Kind:
+    """Something that layers have many of."""
+
+    word: str
+    noun: str
+    missing: str
+    """Why a backbone has none."""
+    find: Callable[[GraphModule], Sequence[Any]]
+    ways: Callable[[GraphModule, Sequence[Any], Sequence[int], Batches], Sequence[Way]]
+
+
+ATTENTION = "no attention is one operator that reads whole heads of linears"
+KINDS = (
+    Kind("queries", "query dimensions", ATTENTION, queries.find_queries, queries.ways),
+    Kind("values", "value dimensions", ATTENTION, values.find_values, values.ways),
+    Kind("neurons", "neurons", "no layer is read by one other alone, past an activation", find_pairs, neurons.ways),
+)
+"""In the order in which they go."""
 
 
 @dataclass(frozen=True)
@@ -39,107 +50,96 @@ class Prune:
     """How much goes."""
 
     neurons: float = 0.1
-    """The share of all hidden neurons; layers give up what suits them."""
+    """The share of all hidden neurons; layers give up what suits them. 0 where none are to go."""
     multiple: int = 8
-    """Of what a layer is left with neurons: kernels read them in vectors, and pad what does not fill one."""
+    """Of what a layer or a head is left with: kernels read vectors, and pad what does not fill one."""
+    values: float = 0.0
+    """The share of the dimensions of values."""
+    queries: float = 0.0
+    """The share of the dimensions of queries, and of keys with them."""
+    sublayers: int = 0
+    """How many branches go, of attention or perceptron."""
+    blocks: int = 0
+    """How many blocks go, attention and perceptron together."""
 
     def __post_init__(self) -> None:
-        """Refuse shares and multiples that mean nothing."""
-        if not 0 < self.neurons < 1:
-            raise UserError(f"neurons is {self.neurons}; it must be a share between 0 and 1, as 0.1")
+        """Refuse numbers that mean nothing."""
+        for kind in KINDS:
+            if not 0 <= getattr(self, kind.word) < 1:
+                raise UserError(
+                    f"{kind.word} is {getattr(self, kind.word)}; it must be a share between 0 and 1, as 0.1"
+                )
+        for word in ("sublayers", "blocks"):
+            if getattr(self, word) < 0:
+                raise UserError(f"{word} is {getattr(self, word)}; it must be how many go, as 1")
+        if not self.words:
+            raise UserError("prune takes nothing away; give a share between 0 and 1, as neurons=0.1, or blocks=1")
         if self.multiple < 1:
             raise UserError(f"multiple is {self.multiple}; it must be at least 1")
 
+    @property
+    def words(self) -> str:
+        """What was asked for, as the user would say it."""
+        asked = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "multiple"}
+        return ",".join(f"{word}={value:g}" for word, value in asked.items() if value)
+
     def check(self, backbone: Backbone) -> None:
-        """Refuse what is quantized already, and what has no neurons that could go."""
-        self._plan(backbone)
+        """Refuse what is quantized already, and what has nothing that could go."""
+        program = _program(backbone)
+        check_drop(program, backbone.name, self.sublayers, self.blocks)
+        for kind, share in reversed(self._shares()):  # neurons first: to look for heads separates layers
+            _rooms(program, kind, share, backbone.name)
 
     def apply(self, backbone: Backbone, batches: Batches, aids: Aids | None = None) -> Backbone:
-        """The backbone as a narrower program, calibrated on `batches`."""
-        program, pairs = self._plan(backbone)
-        stops = [self._stops(pair) for pair in pairs]
-        hidden = observe_hidden(program, pairs, batches)
-        ways = [
-            eliminate(known, weight_of(program, pair.reader).flatten(1), numbers[-1])
-            for pair, known, numbers in zip(pairs, hidden, stops, strict=True)
-        ]
-        measured = self._measure(program, pairs, ways, batches)
-        curves = [measured_curve(way.losses.tolist(), one) for way, one in zip(ways, measured, strict=True)]
-        gone = share_out(curves, stops, self._budget(pairs))
-        for pair, way, count in zip(pairs, ways, gone, strict=True):
-            narrow(program, pair, way, count)
+        """The backbone as a smaller program, calibrated on `batches`."""
+        program, size = _program(backbone), backbone.preprocessing.input_size
+        check_drop(program, backbone.name, self.sublayers, self.blocks)
+        notes = []
+        if self.sublayers or self.blocks:
+            notes += drop(program, self.sublayers, self.blocks, batches)
+            program = _retraced(program, size)
+        for kind, share in self._shares():
+            rooms = _rooms(program, kind, share, backbone.name)
+            notes.append(_narrow(program, rooms, kind, share, batches))
+            program = _retraced(program, size)
         if aids:
-            each = ", ".join(f"{pair.name} {count}" for pair, count in zip(pairs, gone, strict=True))
-            aids.losses.notes.append(f"of {sum(pair.width for pair in pairs)} neurons {sum(gone)} go: {each}")
-        narrower = trace(program, backbone.preprocessing.input_size)
-        return replace(backbone, module=narrower, form=(*backbone.form, f"prune neurons={self.neurons:g}"))
+            aids.losses.notes.extend(notes)
+        return replace(backbone, module=program, form=(*backbone.form, f"prune {self.words}"))
 
-    def _plan(self, backbone: Backbone) -> tuple[GraphModule, list[Pair]]:
-        """The program and its pairs, if the budget can be met."""
-        if backbone.precision != FLOAT:
-            raise UserError(
-                f"{backbone.name} is {backbone.precision} already; prune a float backbone, then quantize it"
-            )
-        program = trace(backbone.module, backbone.preprocessing.input_size)
-        fold(program)
-        pairs = find_pairs(program)
-        if not pairs:
-            raise UserError(
-                f"{backbone.name} has no neurons to prune: no layer is read by one other alone, past an activation"
-            )
-        room = sum(self._stops(pair)[-1] for pair in pairs)
-        least = min((self._stops(pair)[1] for pair in pairs if len(self._stops(pair)) > 1), default=0)
-        budget, widths = self._budget(pairs), sum(pair.width for pair in pairs)
-        if not least or budget < least:
-            raise UserError(
-                f"neurons={self.neurons:g} of {widths} in {backbone.name} is less than a layer gives up in one step; "
-                f"ask for more, or for a multiple below {self.multiple}"
-            )
-        if budget > room:
-            raise UserError(
-                f"neurons={self.neurons:g} asks {backbone.name} for {budget} of {widths}, it can give up {room} "
-                f"and keep {self.multiple} in each layer; ask for less"
-            )
-        return program, pairs
-
-    def _budget(self, pairs: Sequence[Pair]) -> int:
-        return round(self.neurons * sum(pair.width for pair in pairs))
-
-    def _stops(self, pair: Pair) -> list[int]:
-        return stops_of(pair.width, self.multiple, round(min(1.0, REACH * self.neurons) * pair.width))
-
-    def _measure(
-        self, program: GraphModule, pairs: Sequence[Pair], ways: Sequence[Elimination], batches: Batches
-    ) -> list[Mapping[int, float]]:
-        """What some numbers of removals do to the answers, for each pair."""
-        counts = [
-            sorted({min(max(round(point * self.neurons * pair.width), 1), len(way.order)) for point in POINTS})
-            for pair, way in zip(pairs, ways, strict=True)
-        ]
-        trials = {
-            pair.reader: [refitted(program, pair, way, count) for count in those]
-            for pair, way, those in zip(pairs, ways, counts, strict=True)
-        }
-        found = measure(program, trials, rebatched(first(batches, IMAGES), BATCH))
-        return [dict(zip(those, found[pair.reader], strict=True)) for pair, those in zip(pairs, counts, strict=True)]
+    def _shares(self) -> list[tuple[Kind, Share]]:
+        """What of is to be narrowed, in order."""
+        asked = [(kind, float(getattr(self, kind.word))) for kind in KINDS]
+        return [(kind, Share(kind.word, part, self.multiple)) for kind, part in asked if part]
 
 
-def refitted(program: GraphModule, pair: Pair, way: Elimination, count: int) -> Parameters:
-    """The reader's parameters when `count` neurons give nothing any more."""
-    was = weight_of(program, pair.reader)
-    weight, shift = way.refitted(count)
-    return weight.view_as(was).float(), (bias_of(program, pair.reader) + shift).float()
+def _program(backbone: Backbone) -> GraphModule:
+    if backbone.precision != FLOAT:
+        raise UserError(f"{backbone.name} is {backbone.precision} already; prune a float backbone, then quantize it")
+    program = trace(backbone.module, backbone.preprocessing.input_size)
+    fold(program)
+    return program
 
 
-def narrow(program: GraphModule, pair: Pair, way: Elimination, count: int) -> None:
-    """Take the first `count` neurons out, in place."""
-    if not count:
-        return
-    kept = way.kept(count)
-    weight, shift = way.refitted(count)
-    was, bias = weight_of(program, pair.reader), bias_of(program, pair.reader)
-    set_bias(program, pair.reader, bias + shift)
-    set_weight(program, pair.reader, weight[:, kept].view(len(was), len(kept), *was.shape[2:]))
-    was, bias = weight_of(program, pair.writer), bias_of(program, pair.writer)
-    set_bias(program, pair.writer, bias[kept])
-    set_weight(program, pair.writer, was[kept])
+def _retraced(program: GraphModule, size: Sequence[int]) -> GraphModule:
+    """The program with the shapes that it has now, and without the tensors that nothing reads any more."""
+    return trace(GraphModule(program, program.graph), size)
+
+
+def _rooms(program: GraphModule, kind: Kind, share: Share, name: str) -> Sequence[Room]:
+    """The layers that have such units, if the share can be met."""
+    rooms = kind.find(program)
+    if not rooms:
+        raise UserError(f"{name} has no {kind.noun} to prune: {kind.missing}")
+    share.check(rooms, name)
+    return rooms
+
+
+def _narrow(program: GraphModule, rooms: Sequence[Room], kind: Kind, share: Share, batches: Batches) -> str:
+    """Take a share of the units out, in place; what is to be said of it."""
+    ways = kind.ways(program, rooms, [share.stops(room)[-1] for room in rooms], batches)
+    gone = share.settle(program, rooms, ways, batches)
+    for way, count in zip(ways, gone, strict=True):
+        if count:
+            way.narrow(program, count)
+    each = ", ".join(f"{room.name} {count}" for room, count in zip(rooms, gone, strict=True))
+    return f"of {sum(room.width for room in rooms)} {kind.noun} {sum(gone)} go: {each}"

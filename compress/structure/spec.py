@@ -8,13 +8,14 @@ from .prune import Prune
 from .slim import Slim
 
 EXAMPLE = "neurons=0.1"
-WAYS: tuple[type[Prune] | type[Slim], ...] = (Prune, Slim)
-"""Each knows words of its own; one that Prune lacks asks for Slim."""
-KINDS: dict[str, type] = {"neurons": float, "macs": float, "latency": float, "multiple": int}
+SHARED = "multiple"
+"""The word that goes with all others."""
+OF_PRUNE: dict[str, type] = {field.name: type(getattr(Prune, field.name)) for field in fields(Prune)}
+KINDS: dict[str, type] = {**OF_PRUNE, "macs": float, "latency": float}
 
 
 def parse(text: str) -> Prune | Slim:
-    """The pruning that a text describes."""
+    """The pruning that a text describes; no neurons go where other things are asked for and they are not."""
     given: dict[str, Any] = {}
     for part in text.split(","):
         word, equals, value = (piece.strip() for piece in part.partition("="))
@@ -27,7 +28,11 @@ def parse(text: str) -> Prune | Slim:
         except ValueError:
             wanted = "a whole number" if KINDS[word] is int else "a number"
             raise UserError(f"prune: {word} is {value!r}; it must be {wanted}, as in {EXAMPLE}") from None
-    fitting = [way for way in WAYS if given.keys() <= {field.name for field in fields(way)}]
-    if not fitting:
-        raise UserError(f"prune takes one of neurons, macs and latency, not {' and '.join(given)}")
-    return fitting[0](**given)
+    words = given.keys() - {SHARED}
+    if words <= {"macs", "latency"} and words:
+        return Slim(**given)
+    if words & {"macs", "latency"}:
+        raise UserError(f"prune: macs and latency go with multiple alone, not with {' and '.join(given)}")
+    if words - {"neurons"}:
+        given.setdefault("neurons", 0.0)
+    return Prune(**given)

@@ -4,7 +4,7 @@ A layer's own error does not say how much it matters. The last layers of a class
 are read by all others; only the answers tell.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,27 +13,48 @@ from torch.fx import GraphModule, Node
 from torch.nn import functional
 
 from ..graph import arguments, attribute
-from ..walk import Values, evaluate, last_read
+from ..walk import evaluate, last_read
 
 Parameters = tuple[Tensor, Tensor]
 """A weight and a bias to try in place of a layer's own."""
+
+Instead = Callable[..., Tensor]
+
+Change = Mapping[Node, Instead]
+"""What some nodes do instead of what they are; it is given what they read."""
 
 
 def measure(
     program: GraphModule, trials: Mapping[Node, Sequence[Parameters]], batches: Iterable[Tensor]
 ) -> dict[Node, list[float]]:
     """How far each trial takes the answers from the program's own, in the mean over images."""
-    course = _Course(program)
-    sums = {site: [0.0] * len(tried) for site, tried in trials.items()}
+    changes = [{site: _layer(site, parameters)} for site, tried in trials.items() for parameters in tried]
+    found = iter(compare(program, changes, batches))
+    return {site: [next(found) for _ in tried] for site, tried in trials.items()}
+
+
+def compare(
+    program: GraphModule, changes: Sequence[Change], batches: Iterable[Tensor], reference: Instead | None = None
+) -> list[float]:
+    """How far each change takes the answers from the program's own, or a reference's, in the mean over images."""
+    course = _Course(program, changes)
+    sums = [0.0] * len(changes)
     images = 0
     with torch.no_grad():
         for batch in batches:
-            exact, found = course.run(batch, trials)
-            for site, answers in found.items():
-                for at, answer in enumerate(answers):
-                    sums[site][at] += float(divergence(exact, answer).sum())
+            own, found = course.run(batch)
+            exact = own if reference is None else reference(batch)
+            for at, answer in found.items():
+                sums[at] += float(divergence(exact, answer).sum())
             images += len(batch)
-    return {site: [one / images for one in those] for site, those in sums.items()}
+    return [one / images for one in sums]
+
+
+def _layer(site: Node, parameters: Parameters) -> Instead:
+    """A layer with other parameters."""
+    others = arguments(site)[3:]
+    operator: Any = site.target
+    return lambda x, *_, **__: operator(x, *parameters, *others)
 
 
 def divergence(exact: Tensor, found: Tensor) -> Tensor:
@@ -48,32 +69,35 @@ def divergence(exact: Tensor, found: Tensor) -> Tensor:
 class _Course:
     """A program that can be run on from any node, several times."""
 
-    def __init__(self, program: GraphModule) -> None:
+    def __init__(self, program: GraphModule, changes: Sequence[Change]) -> None:
         self.program = program
+        self.changes = changes
         self.nodes = list(program.graph.nodes)
         self.done = last_read(program)
         (self.answer,) = self.nodes[-1].all_input_nodes
+        place = {node: at for at, node in enumerate(self.nodes)}
+        self.starts = [min(place[node] for node in change) for change in changes]
 
-    def run(self, batch: Tensor, trials: Mapping[Node, Sequence[Parameters]]) -> tuple[Tensor, dict[Node, Values]]:
-        """The program's own answer, and those of the trials."""
+    def run(self, batch: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+        """The program's own answer, and those of the changes, by their place."""
         known: dict[Node, object] = {}
-        found: dict[Node, Values] = {}
+        found: dict[int, Tensor] = {}
         for at, node in enumerate(self.nodes[:-1]):
-            if node in trials:
-                found[node] = [self._try(at, known, one) for one in trials[node]]
+            for place, start in enumerate(self.starts):
+                if start == at:
+                    found[place] = self._try(at, known, self.changes[place])
             self._compute(node, known, batch)
         return self._answer(known), found
 
-    def _try(self, at: int, known: Mapping[Node, object], parameters: Parameters) -> Tensor:
-        """The answer with other parameters at a node: a copy runs on, as operators may write into what they read."""
+    def _try(self, at: int, known: Mapping[Node, object], change: Change) -> Tensor:
+        """The answer with a change: a copy runs on, as operators may write into what they read."""
         own = {node: value.clone() if isinstance(value, Tensor) else value for node, value in known.items()}
-        site = self.nodes[at]
-        x, _, _, *others = arguments(site)
-        layer: Any = site.target
-        own[site] = layer(own[x], *parameters, *others)
-        self._forget(site, own)
-        for node in self.nodes[at + 1 : -1]:
-            self._compute(node, own, None)
+        for node in self.nodes[at:-1]:
+            if node in change:
+                own[node] = evaluate(node, own, change[node])
+                self._forget(node, own)
+            else:
+                self._compute(node, own, None)
         return self._answer(own)
 
     def _compute(self, node: Node, known: dict[Node, object], batch: Tensor | None) -> None:

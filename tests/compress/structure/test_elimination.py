@@ -105,3 +105,15 @@ def test_nothing_to_remove_changes_nothing() -> None:
     found, shift = eliminate(seen(rows), weight, 0).refitted(0)
     assert torch.equal(found, weight)
     assert not shift.any()
+
+
+def test_groups_lose_one_each_in_every_round_the_cheapest_of_each() -> None:
+    rows, weight = made(neurons=12)
+    weight[:, :4] *= 100
+    free, way = eliminate(seen(rows), weight, 6), eliminate(seen(rows), weight, 6, groups=3)
+    assert not (free.order < 4).any(), "none of the dear ones goes by itself"
+    for rounds in range(1, 3):
+        assert sorted((way.order[: 3 * rounds] // 4).tolist()) == sorted([0, 1, 2] * rounds)
+    for count in range(7):
+        _, error = refit(rows, weight, way.kept(count))
+        assert float(way.losses[:count].sum()) == pytest.approx(error, rel=1e-5, abs=1e-5)

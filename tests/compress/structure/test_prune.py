@@ -168,12 +168,75 @@ def test_pointwise_convolutions_lose_channels_after_their_norms_are_folded() -> 
     torch.testing.assert_close(answers(made, x), answers(given, x), rtol=2e-2, atol=2e-2)
 
 
+@pytest.fixture(scope="module")
+def everything(batches: list[Tensor]) -> Backbone:
+    aids = Aids()
+    how = Prune(0.1, 8, values=0.25, queries=0.25, sublayers=1)
+    how.check(wide())
+    made = how.apply(wide(), batches, aids)
+    assert [note.split()[0] for note in aids.losses.notes] == ["sublayers", "of", "of", "of"]
+    return made
+
+
+def wide() -> Backbone:
+    """Four blocks of two heads, so that every one of them has something to give."""
+    torch.manual_seed(0)
+    small = {"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 4, "num_heads": 2, "num_classes": 7}
+    return wrapped(timm.create_model("vit_tiny_patch16_224", **small))
+
+
+def test_everything_goes_in_order_and_costs_less(everything: Backbone) -> None:
+    assert everything.form == ("prune neurons=0.1,values=0.25,queries=0.25,sublayers=1",)
+    before, after = (cost(one.module, SIZE) for one in (wide(), everything))
+    assert after.macs < 0.9 * before.macs
+    assert after.params < 0.9 * before.params
+    x = images(5)
+    assert (answers(everything, x) - answers(wide(), x)).abs().max() < answers(wide(), x).abs().max()
+
+
+@pytest.mark.parametrize("how", [Prune(0, values=0.25), Prune(0, queries=0.25)], ids=str)
+def test_a_quarter_of_the_dimensions_saves_its_multiply_adds(how: Prune, batches: list[Tensor]) -> None:
+    made = how.apply(wide(), batches)
+    before, after = (cost(one.module, SIZE) for one in (wide(), made))
+    gone, tokens = 4 * 64 // 4, 17
+    assert before.macs - after.macs == gone * tokens * (2 * 64 + tokens)
+    widths = [
+        len(one) for name, one in made.module.state_dict().items() if name.endswith(("value.weight", "key.weight"))
+    ]
+    assert all(width % 16 == 0 for width in widths)
+
+
+def test_all_that_is_pruned_can_be_saved_quantized_and_exported(
+    everything: Backbone, batches: list[Tensor], tmp_path: Path
+) -> None:
+    x = images(3)
+    saved.save(everything, tmp_path / "pruned.pt2")
+    assert torch.equal(answers(saved.load(tmp_path / "pruned.pt2"), x), answers(everything, x))
+    small = Quantize().apply(everything, batches)
+    wanted = answers(everything, x)
+    assert (answers(small, x) - wanted).abs().max() < 0.1 * wanted.abs().max()
+    runtime, onnx = pytest.importorskip("onnxruntime"), pytest.importorskip("onnx")
+    kinds = []
+    for name, made in (("whole", wide()), ("pruned", everything), ("int8", small)):
+        path = to_onnx.write(made, tmp_path / name).path
+        session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        (found,) = session.run([to_onnx.OUTPUT], {to_onnx.INPUT: x.numpy()})
+        np.testing.assert_allclose(found, answers(made, x).numpy(), rtol=1e-3, atol=1e-4)
+        kinds.append({node.op_type for node in onnx.load(str(path)).graph.node})
+    assert kinds[0] == kinds[1], "attention is written as it was"
+
+
 def test_what_cannot_be_pruned_is_refused(backbone: Backbone, batches: list[Tensor]) -> None:
     def refused(given: Backbone, how: Prune, reason: str) -> None:
         with pytest.raises(UserError, match=reason):
             how.check(given)
 
     refused(wrapped(nn.Sequential(nn.Flatten(), nn.Linear(3072, 7))), Prune(), "no neurons to prune")
+    refused(wrapped(nn.Sequential(nn.Flatten(), nn.Linear(3072, 7))), Prune(0, values=0.2), "no value dimensions")
+    refused(wrapped(nn.Sequential(nn.Flatten(), nn.Linear(3072, 7))), Prune(0, queries=0.2), "no query dimensions")
+    refused(backbone, Prune(0, values=0.1), "values=0.1 of 96 in tiny is less than a layer gives up")
+    refused(backbone, Prune(0, queries=0.9), "keep 8 in each head")
+    refused(backbone, Prune(0, blocks=2), "blocks=2 is too many")
     refused(backbone, Prune(0.01), "less than a layer gives up")
     refused(backbone, Prune(0.9, 64), "it can give up 256")
     refused(backbone, Prune(0.1, 256), "less than a layer gives up")

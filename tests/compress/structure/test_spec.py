@@ -14,6 +14,10 @@ from vitc.errors import UserError
         ("multiple=1", Prune(multiple=1)),
         ("macs=0.5", Slim(macs=0.5)),
         ("latency=0.6, multiple=16", Slim(latency=0.6, multiple=16)),
+        ("values=0.2", Prune(neurons=0, values=0.2)),
+        ("queries=0.25,multiple=4", Prune(neurons=0, queries=0.25, multiple=4)),
+        ("sublayers=1", Prune(neurons=0, sublayers=1)),
+        ("neurons=0.1,values=0.2,blocks=2", Prune(neurons=0.1, values=0.2, blocks=2)),
     ],
 )
 def test_words_become_knobs(text: str, wanted: Prune | Slim) -> None:
@@ -23,7 +27,7 @@ def test_words_become_knobs(text: str, wanted: Prune | Slim) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "does not know ''; allowed: neurons, macs, latency, multiple"),
+        ("", "does not know ''; allowed: neurons, "),
         ("0.2", "does not know '0.2'"),
         ("heads=2", "does not know 'heads'"),
         ("neurons", "neurons takes one value"),
@@ -32,7 +36,7 @@ def test_words_become_knobs(text: str, wanted: Prune | Slim) -> None:
         ("multiple=1.5", "multiple is '1.5'; it must be a whole number"),
         ("neurons=0.1,neurons=0.2", "neurons takes one value"),
         ("neurons=0.1,", "does not know ''"),
-        ("neurons=0.1,macs=0.5", "one of neurons, macs and latency, not neurons and macs"),
+        ("neurons=0.1,macs=0.5", "macs and latency go with multiple alone, not with neurons and macs"),
         ("macs=0.5,latency=0.5", "one of macs and latency"),
         ("macs=1", "macs is 1.0; it must be a share between 0 and 1"),
         ("latency=-1", "latency is -1.0; it must be a share between 0 and 1"),
@@ -41,6 +45,12 @@ def test_words_become_knobs(text: str, wanted: Prune | Slim) -> None:
         ("macs=0.5,multiple=0", "at least 1"),
         ("neurons=20", "a share between 0 and 1"),
         ("neurons=0", "a share between 0 and 1"),
+        ("values=0", "a share between 0 and 1"),
+        ("blocks=0", "a share between 0 and 1"),
+        ("values=1", "values is 1.0; it must be a share between 0 and 1"),
+        ("queries=-0.1", "queries is -0.1; it must be a share"),
+        ("blocks=-1", "blocks is -1; it must be how many go"),
+        ("sublayers=0.5", "sublayers is '0.5'; it must be a whole number"),
         ("neurons=nan", "a share between 0 and 1"),
         ("multiple=0", "at least 1"),
     ],

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from vitc.compress.structure.pairs import find_pairs
-from vitc.compress.structure.trials import divergence, measure
+from vitc.compress.structure.trials import compare, divergence, measure
 from vitc.models.program import trace
 
 SIZE = (3, 4, 4)
@@ -60,6 +60,24 @@ def test_the_same_parameters_are_no_change() -> None:
     assert isinstance(layer, nn.Linear)
     found = measure(program, {first: [(layer.weight, layer.bias)]}, [images(3)])
     assert found[first][0] < 1e-9
+
+
+def test_changes_may_be_of_several_nodes_and_be_compared_with_something_else() -> None:
+    torch.manual_seed(0)
+    module = Residual().eval()
+    program, x = trace(module, SIZE), images(7)
+    first, second = (pair.reader for pair in find_pairs(program))
+    shift = {node: lambda x, *_: torch.ones(*x.shape[:-1], 4) for node in (first, second)}
+    with torch.no_grad():
+        exact = module(x)
+        both = module.head((x * 2 + 2).flatten(1))
+        one = x * 2 + 1
+        alone = module.head((one + module.second(one)).flatten(1))
+        found = compare(program, [shift, {first: shift[first]}], x.split(3))
+        near = compare(program, [shift], x.split(3), lambda batch: module.head((batch * 2 + 2).flatten(1)))
+    for answer, loss in zip((both, alone), found, strict=True):
+        torch.testing.assert_close(loss, float(divergence(exact, answer).mean()), rtol=1e-4, atol=1e-6)
+    assert near[0] < 1e-9 < found[0]
 
 
 def test_divergence_is_between_probabilities() -> None:

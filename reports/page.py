@@ -1,0 +1,169 @@
+"""The page: one file with everything that a run found, for a browser without a network.
+
+The tables are written here, with the same cells as the terminal's and the report's, so they are there without scripts,
+too; the script of the page sorts, filters and copies them, and draws the chart from the points.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from importlib.resources import files
+
+from . import table
+from .points import points
+from .record import Record
+
+MOST_DETAILED = 12
+"""Runs whose layers are shown; of more, the page would get slow. Their report.md has them."""
+AXES = {"latency": "latency (ms)", "size": "size (MB)", "memory": "peak memory (MB)", "energy": "energy (mJ)"}
+
+
+@dataclass(frozen=True)
+class Changed:
+    """An image that the compressed model classifies otherwise than the float one."""
+
+    image: str
+    right: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as the page shows it."""
+
+    name: str
+    record: Record
+    changed: Sequence[Changed] = ()
+    artifact: str = ""
+    """The artifact that `changed` speaks of."""
+
+
+def page(runs: Sequence[Run]) -> str:
+    """The whole file."""
+    title = escape(table.clean(", ".join(dict.fromkeys(run.record.model.name for run in runs))))
+    found = [asdict(point) for run in runs for point in points(run.name, run.record)]
+    facts = json.dumps({"points": found, "axes": AXES}, allow_nan=False).replace("<", "\\u003c")
+    style, script = (files(__package__).joinpath(f"page.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    options = "".join(f'<option value="{key}">{escape(text)}</option>' for key, text in AXES.items())
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>vitc: {title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<header>
+<h1>{title}</h1>
+<button id="theme" type="button">Dark or light</button>
+{"".join(f'<p class="verdict">{escape(line)}</p>' for line in verdicts(runs))}
+</header>
+<main>
+<section aria-labelledby="chart-title">
+<h2 id="chart-title">Accuracy against cost</h2>
+<p class="tools"><label>Across: <select id="axis">{options}</select></label></p>
+<div id="chart"></div>
+<p class="note">Bars are 95 % intervals: of accuracy by the number of images, of latency by the ratio to the baseline.
+Thin lines join what each step made for a target; the dashed one joins what nothing else beats on both axes.</p>
+</section>
+<section aria-labelledby="results-title">
+<h2 id="results-title">Results</h2>
+<p class="tools"><label>Show rows with: <input id="filter" type="search"></label>
+<button type="button" data-copy="markdown">Copy as Markdown</button>
+<button type="button" data-copy="csv">Copy as CSV</button> <span id="said" role="status"></span></p>
+{_results(runs)}
+<p class="note">{escape(table.NOTE)}</p>
+</section>
+{"".join(_details(run, layers=len(runs) <= MOST_DETAILED) for run in runs)}
+</main>
+<script type="application/json" id="facts">{facts}</script>
+<script>
+{script}</script>
+</body>
+</html>
+"""
+
+
+def verdicts(runs: Sequence[Run]) -> list[str]:
+    """A sentence a run: what its fastest result costs and gains; or how many runs there are, where they are many."""
+    if len(runs) > MOST_DETAILED:
+        return [f"{len(runs)} runs."]
+    return [sentence for run in runs if (sentence := _verdict(run))]
+
+
+def _verdict(run: Run) -> str:
+    made = {one.artifact for one in points(run.name, run.record) if one.kind == "final"}
+    timed = [(one.latency_ms.p50, one) for one in run.record.measurements if one.artifact in made and one.latency_ms]
+    if not timed:
+        return f"{table.clean(run.name)}: no result was timed."
+    p50, best = min(timed, key=lambda one: one[0])
+    cells = next(row for row in table.rows(run.record) if row[0] == best.artifact and row[1].startswith(best.runtime))
+    known = dict(zip(table.COLUMNS, cells, strict=True))
+    beside = f", {known['speed-up']} as fast as {best.speedup.vs}" if best.speedup else ""
+    accuracy = f"top-1 % {known['top-1 %']}" if best.top1 is not None else "accuracy not measured"
+    return table.clean(
+        f"{run.name}: {best.artifact} takes {p50:.2f} ms{beside}, and {known['size MB']} MB; {accuracy}."
+    )
+
+
+def _results(runs: Sequence[Run]) -> str:
+    several = len(runs) > 1
+    columns = (("run",) if several else ()) + table.COLUMNS
+    cells = [((run.name,) if several else ()) + row for run in runs for row in table.rows(run.record)]
+    return _table(columns, cells, "Table of results", 'id="results"')
+
+
+def _details(run: Run, *, layers: bool) -> str:
+    """All else that is known of a run."""
+    record = run.record
+    parts = [
+        f"<p>To repeat it: <code>{escape(table.clean(record.command))}</code></p>",
+        _list(table.facts(record)),
+        _list(table.choices(record)),
+        "<h3>What each stage took, and left</h3>",
+        _table(table.STAGE_COLUMNS, table.stages(record), f"Stages of {run.name}"),
+        "<h3>What runs in which precision</h3>" if table.audits(record) else "",
+        _list(table.audits(record)),
+    ]
+    if record.layers and layers:
+        columns, cells = table.layers(record)
+        parts += [
+            "<h3>What each layer loses</h3>",
+            _table(columns, cells, f"Layers of {run.name}"),
+            _note(table.LOSSES),
+        ]
+    elif record.layers:
+        parts.append(_note(f"Layers are shown for at most {MOST_DETAILED} runs on a page; report.md has them."))
+    if run.changed:
+        cells = [(one.image, one.right, one.before, one.after) for one in run.changed]
+        columns = ("image", "label", "float", run.artifact)
+        parts += [
+            f"<h3>Images whose class changed ({len(cells)})</h3>",
+            _table(columns, cells, f"Images whose class changed in {run.name}"),
+        ]
+    opened = " open" if layers else ""
+    return f"<details{opened}><summary><h2>{escape(table.clean(run.name))}</h2></summary>{''.join(parts)}</details>\n"
+
+
+def _table(columns: Sequence[str], cells: Iterable[Sequence[str]], label: str, words: str = "") -> str:
+    """A table that scrolls by itself where it is too wide, and can be reached by keyboard for that."""
+    head = "".join(f'<th scope="col"><button type="button">{escape(table.clean(one))}</button></th>' for one in columns)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(table.clean(cell))}</td>" for cell in row) + "</tr>\n" for row in cells
+    )
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.clean(label))}"><table {words}>'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n"
+    )
+
+
+def _list(lines: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(table.clean(line))}</li>' for line in lines)}</ul>" if lines else ""
+
+
+def _note(text: str) -> str:
+    return f'<p class="note">{escape(text)}</p>'

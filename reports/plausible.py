@@ -1,0 +1,76 @@
+"""What cannot be true of a measurement: a gate that believed it would let anything pass."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .gate import Finding, Verdict
+
+ERRORS = 3.0
+"""Standard errors by which a compressed model may be better than its own float one."""
+ALMOST_ALL = 0.99
+"""The share of images that may get one and the same class before the classifier counts as constant."""
+FEWEST = 20
+"""Images from which on a constant answer says something."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a side answered: the likeliest classes of each image, [images, 5] or fewer, and what is right."""
+
+    top: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Which images got their label."""
+        return np.asarray(self.top[:, 0] == self.labels)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What two sides must have in common to be compared at all."""
+
+    images: str | None
+    """Hash of the scored images; None where nothing was scored."""
+    preprocessing: str
+    input: tuple[int, ...]
+
+
+def implausible(pair: str, answers: Answers, own_float: Answers | None) -> Iterator[Finding]:
+    """What is wrong with a candidate's answers; `own_float` is what the model answered before it was compressed."""
+    several = len(answers.top) >= FEWEST and np.unique(answers.labels).size > 1
+    if several and (answers.top == answers.top[0]).all():
+        yield _finding(pair, "same output", "every image gets the same classes in the same order")
+    elif several and (share := _commonest(answers.top[:, 0])) >= ALMOST_ALL:
+        yield _finding(pair, "constant classifier", f"{100 * share:.1f} % of the images get one and the same class")
+    if own_float is not None and (above := _above(answers, own_float)) > ERRORS:
+        yield _finding(pair, "better than float", f"{above:.1f} standard errors more accurate than its own float model")
+
+
+def unlike(pair: str, before: Setting, after: Setting) -> Iterator[Finding]:
+    """What keeps two sides from being compared."""
+    if before.images != after.images:
+        yield _finding(pair, "other images", "the two were scored on different images; score both on the same --data")
+    if before.preprocessing != after.preprocessing:
+        yield _finding(pair, "other preprocessing", "the two prepare images differently; make both with one recipe")
+    if before.input != after.input:
+        yield _finding(pair, "other input", f"the baseline takes {before.input}, the candidate {after.input}")
+
+
+def _commonest(classes: NDArray[np.int64]) -> float:
+    return float(np.unique(classes, return_counts=True)[1].max() / len(classes))
+
+
+def _above(answers: Answers, own_float: Answers) -> float:
+    """By how many standard errors of the paired difference the answers are righter."""
+    won = int((answers.right & ~own_float.right).sum())
+    lost = int((own_float.right & ~answers.right).sum())
+    return (won - lost) / math.sqrt(won + lost) if won + lost else 0.0
+
+
+def _finding(pair: str, what: str, reason: str) -> Finding:
+    return Finding(pair, f"plausibility: {what}", Verdict.FAIL, reason)

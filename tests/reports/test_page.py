@@ -1,0 +1,171 @@
+"""The page: one file, the numbers of the other tables, text that stays text; and how it behaves in a browser."""
+
+import csv
+import io
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vitc.reports import table
+from vitc.reports.page import MOST_DETAILED, Changed, Run, page
+from vitc.reports.record import Layer, Record
+
+SCRIPT = "<script>alert(1)</script>"
+BROWSERS = ("chromium", "google-chrome", "chromium-browser")
+
+
+@pytest.fixture
+def run(record: Record) -> Run:
+    layers = (Layer("blocks.0.fc1", 8, 8, {"gptq": 1e-4}), Layer("head", 8, 8, {"gptq": 1e-3}))
+    return Run("mine", replace(record, layers=layers), [Changed("a.jpg", "3", "3", "7")], "int8/onnx on onnxruntime")
+
+
+def cells(html: str, label: str) -> list[list[str]]:
+    """What stands in the body of the table in the region of that label."""
+    region = html[html.index(f'aria-label="{label}"') :].partition("</table>")[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", region.partition("<tbody>")[2], re.DOTALL)
+    return [[unescape(cell) for cell in re.findall(r"<td>(.*?)</td>", row, re.DOTALL)] for row in rows]
+
+
+def test_all_tables_show_the_same_numbers(run: Run) -> None:
+    html = page([run])
+    rows = [list(row) for row in table.rows(run.record)]
+    assert cells(html, "Table of results") == rows
+    first, *others = csv.reader(io.StringIO(table.csv({"mine": run.record})))
+    assert first == ["run", *table.COLUMNS]
+    assert others == [["mine", *row] for row in rows]
+    report = table.markdown(run.record)
+    for cell in (cell for row in rows for cell in row):
+        assert cell in report.replace("\\", "")
+    assert cells(html, "Stages of mine") == [list(row) for row in table.stages(run.record)]
+    assert [row[0] for row in cells(html, "Layers of mine")] == ["head", "blocks.0.fc1"]  # the dearest first
+    assert cells(html, "Images whose class changed in mine") == [["a.jpg", "3", "3", "7"]]
+
+
+def test_the_verdict_is_of_the_fastest_result(run: Run) -> None:
+    html = unescape(page([run]))
+    assert (
+        "mine: int8/onnx takes 7.62 ms, 1.86x [1.84, 1.88] as fast as fp32/onnx, and 6.00 MB; "
+        "top-1 % 81.20 (drop 0.26)." in html
+    )
+
+
+def test_nothing_is_fetched_and_one_run_is_small(run: Run) -> None:
+    html = page([run])
+    assert not re.findall(r"(?:src|href)=|url\(|@import", html)
+    assert "http" not in html.replace("http://www.w3.org/2000/svg", "")
+    assert len(html) < 100_000
+
+
+def test_two_hundred_runs_fit(run: Run) -> None:
+    html = page([replace(run, name=f"run-{number}") for number in range(200)])
+    assert len(html.encode()) < 1_500_000
+    assert "report.md has them" in html
+    assert "Layers of run-0" not in html
+    assert "Layers of run-0" in page([replace(run, name=f"run-{number}") for number in range(MOST_DETAILED)])
+
+
+def test_names_stay_text(run: Run) -> None:
+    record = run.record
+    artifacts = tuple(replace(one, name=one.name + SCRIPT) for one in record.artifacts)
+    measurements = tuple(replace(one, artifact=one.artifact + SCRIPT) for one in record.measurements)
+    model = replace(record.model, name=SCRIPT)
+    record = replace(record, model=model, artifacts=artifacts, measurements=measurements, command=SCRIPT)
+    html = page([Run(SCRIPT, record, [Changed(SCRIPT, SCRIPT, SCRIPT, SCRIPT)], SCRIPT)])
+    assert SCRIPT not in html
+    assert html.count("<script") == html.count("</script>") == 2
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip(f"skipped: no browser; one of {', '.join(BROWSERS)} is wanted")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        made = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def tab(browser: Any, run: Run, tmp_path: Path) -> Iterator[Any]:
+    """The page of two runs in a browser; what goes wrong in it fails the test."""
+    other = replace(run, name="other", record=replace(run.record, recipe={"seed": 1}))
+    (tmp_path / "page.html").write_text(page([run, other]), encoding="utf-8")
+    opened = browser.new_page(viewport={"width": 1400, "height": 1000}, color_scheme="light")
+    wrong: list[str] = []
+    opened.on("console", lambda message: wrong.append(message.text))
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.goto((tmp_path / "page.html").as_uri())
+    yield opened
+    opened.close()
+    assert wrong == []
+
+
+def column(tab: Any, index: int) -> list[str]:
+    """The visible cells of a column of the results."""
+    shown: list[str] = tab.eval_on_selector_all(
+        "#results tbody tr", f"rows => rows.filter(row => !row.hidden).map(row => row.cells[{index}].textContent)"
+    )
+    return shown
+
+
+def test_the_chart_is_drawn_and_its_axis_switches(tab: Any) -> None:
+    assert tab.locator("#chart .point").count() == 4
+    before = tab.locator("#chart .point").first.get_attribute("aria-label")
+    assert before == "mine: fp32/onnx on onnxruntime, 81.46 %, 14.20 latency (ms)"
+    tab.select_option("#axis", "size")
+    assert "22.88 size (MB)" in tab.locator("#chart .point").first.get_attribute("aria-label")
+    tab.select_option("#axis", "energy")
+    assert "Nothing to draw" in tab.locator("#chart").inner_text()
+
+
+def test_rows_are_sorted_and_filtered(tab: Any) -> None:
+    heading = tab.locator("#results th", has_text="size MB")
+    heading.locator("button").click()
+    assert heading.get_attribute("aria-sort") == "ascending"
+    assert column(tab, 3) == ["6.00", "6.00", "22.88", "22.88"]
+    heading.locator("button").click()
+    assert column(tab, 3) == ["22.88", "22.88", "6.00", "6.00"]
+    tab.fill("#filter", "other INT8")
+    assert column(tab, 1) == ["int8/onnx"]
+
+
+def test_the_keyboard_reaches_and_works_everything(tab: Any) -> None:
+    reached = []
+    for _ in range(40):
+        tab.keyboard.press("Tab")
+        reached.append(tab.evaluate("document.activeElement.id || document.activeElement.getAttribute('class') || ''"))
+        if reached[-1] == "point":
+            assert tab.locator("#tip").inner_text().startswith(("mine: ", "other: "))
+    assert {"theme", "axis", "point", "filter", "scroll"} <= set(reached)
+    tab.locator("#results th button").first.focus()
+    tab.keyboard.press("Enter")
+    assert tab.locator("#results th").first.get_attribute("aria-sort") == "ascending"
+
+
+def test_dark_and_light(tab: Any) -> None:
+    def paper() -> str:
+        return str(tab.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+    light = paper()
+    tab.click("#theme")
+    dark = paper()
+    assert light != dark
+    tab.click("#theme")
+    tab.emulate_media(color_scheme="dark")
+    assert paper() == light  # what the reader chose stays
+    tab.reload()
+    assert paper() == dark
+
+
+def test_a_narrow_page_does_not_scroll_sideways(tab: Any) -> None:
+    tab.set_viewport_size({"width": 390, "height": 800})
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390

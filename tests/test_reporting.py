@@ -1,0 +1,51 @@
+"""Pages and tables of run folders, through the command line."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from vitc import cli, reporting
+from vitc.errors import UserError
+
+pytestmark = pytest.mark.xdist_group("demo_run")
+
+
+def test_the_command_writes_the_page_and_the_table(
+    demo_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, csv = tmp_path / "page.html", tmp_path / "table.csv"
+    monkeypatch.setattr(sys, "argv", ["vitc", "report", str(demo_run), "--out", str(page), "--csv", str(csv)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"wrote {page} and {csv}\n"
+    assert "<table" in page.read_text("utf-8")
+    assert len(csv.read_text("utf-8").splitlines()) == 3
+
+
+def test_runs_are_told_apart_by_as_little_of_their_paths_as_needed(demo_run: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / name / "run" for name in ("one", "two")]
+    for folder in folders:
+        shutil.copytree(demo_run, folder)
+    assert [run.name for run in reporting.read(folders)] == ["one/run", "two/run"]
+    assert [run.name for run in reporting.read(folders[:1])] == ["run"]
+    with pytest.raises(UserError, match="named twice"):
+        reporting.read([folders[0], folders[0]])
+
+
+def test_images_whose_class_changed_are_listed(demo_run: Path) -> None:
+    import numpy as np
+
+    (run,) = reporting.read([demo_run])
+    with np.load(demo_run / "predictions.npz") as kept:
+        before, after = (kept[f"{name}/onnx onnxruntime"][:, 0] for name in ("fp32", "int8"))
+        wanted = [str(name) for name in kept["images"][before != after]]
+    assert [one.image for one in run.changed] == wanted
+    assert run.artifact == "int8/onnx on onnxruntime"
+
+
+def test_a_folder_without_a_run_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="give the folder of a finished run"):
+        reporting.read([tmp_path])
