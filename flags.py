@@ -40,6 +40,22 @@ Prune = Annotated[
     str | None,
     typer.Option(metavar="SPEC", help="Take neurons away, and have the others make up for them: neurons=0.1"),
 ]
+Recovery = Annotated[
+    str | None,
+    typer.Option(
+        "--recover",
+        metavar="MINUTES",
+        help="Learn back what the steps cost, from the untouched backbone: minutes, or 800steps (needs no labels)",
+    ),
+]
+RecoveryData = Annotated[
+    str | None,
+    typer.Option(
+        "--recover-data",
+        metavar="SRC",
+        help="Images to learn from, as many as there are, never scored (default: the calibration images)",
+    ),
+]
 Ptq = Annotated[
     str | None,
     typer.Option(
