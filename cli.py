@@ -53,6 +53,8 @@ def compress(
     merge: flags.Merge = None,
     drop: flags.Drop = None,
     prune: flags.Prune = None,
+    recover: flags.Recovery = None,
+    recover_data: flags.RecoveryData = None,
     ptq: flags.Ptq = None,
     effort: flags.Effort = None,
     equalize: flags.Equalize = None,

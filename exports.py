@@ -1,17 +1,18 @@
 """What a run makes for its targets, kept in its journal: variants of the backbone, and artifacts of each."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from .clock import lent
-from .compress import Technique
+from .compress import CALIBRATION, RECOVERY, Row, Technique
 from .compress.aids import Aids
 from .errors import NotAvailable
 from .export import TARGETS
 from .export.artifact import Artifact
-from .journal import FOLDER
+from .journal import FOLDER, file_sha256
 from .models import saved
 from .models.backbone import FLOAT, Backbone
 from .models.decode import Pixels
@@ -22,8 +23,24 @@ from .variants import Variant
 
 CALIBRATION_BATCH = 8
 """Fixed: sums in another order would give other last bits, and so other artifacts."""
+PERCENT = 100
+"""What a technique whose end is not known at its start tells of as it goes on."""
 PROGRAM = "model.pt2"
 RIVALS = "rivals"
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the techniques of a run are given."""
+
+    teacher: Backbone
+    samples: Pixels | None
+    lessons: Pixels | None = None
+    """What recovery learns from, decoded with room around what is scored; None: the samples."""
+
+    def pixels(self, row: Row) -> Pixels | None:
+        """The images that a technique looks at."""
+        return {CALIBRATION: self.samples, RECOVERY: self.lessons or self.samples, None: None}[row.images]
 
 
 @dataclass(frozen=True)
@@ -36,7 +53,7 @@ class Exports:
     progress: Progress
 
     def variants(
-        self, backbone: Backbone, samples: Pixels | None
+        self, backbone: Backbone, samples: Pixels | None, lessons: Pixels | None = None
     ) -> tuple[list[tuple[Variant, str]], list[dict[str, Any]]]:
         """What is exported to which target, and what rounding costs each layer.
 
@@ -51,35 +68,55 @@ class Exports:
 
             self.stages.do("save", {"backbone": plain.key}, [self.out / PROGRAM], save)
             return [(plain.under(TARGETS[target].scheme), target) for target in self.recipe.export], []
-        made, layers = [Variant(backbone, self.out / FLOAT)], []
+        made, layers = [Variant(backbone, self.out / FLOAT)], list[dict[str, Any]]()
+        given = Given(backbone, samples, lessons)
         for number, (row, technique) in enumerate(self.recipe.steps, 1):
             last = number == len(self.recipe.steps)
             program = self.out / PROGRAM if last else self.out / FOLDER / f"{row.name}.pt2"
-            layers = self._applied(row.name, technique, made, samples, program)
+            layers = self._applied((row, technique), made[-1], given, program) or layers
             backbone = saved.load(program)
             made.append(Variant(backbone, self.out if last else self.out / backbone.label))
         return [(self._rounded_for(target, one), target) for one in made for target in self.recipe.export], layers
 
     def _applied(
-        self, name: str, technique: Technique, made: Sequence[Variant], samples: Pixels | None, program: Path
+        self, step: tuple[Row, Technique], variant: Variant, given: Given, program: Path
     ) -> list[dict[str, Any]]:
-        """Have a technique write the program of the last variant made; what it costs each layer."""
-        variant, untouched = made[-1], made[0].backbone
-        images = samples.digest() if samples else None
-        inputs = {"backbone": variant.key, "technique": repr(technique), "images": images}
-        batches = samples.batches(CALIBRATION_BATCH) if samples else ()
+        """Have a technique write its program; what it costs each layer."""
+        row, technique = step
+        pixels = given.pixels(row)
+        floats = self._floats(row)
+        inputs = {
+            "backbone": variant.key,
+            "technique": repr(technique),
+            "images": pixels.digest() if pixels else None,
+            "teacher": given.teacher.fingerprint() if row.images == RECOVERY else None,
+            "floats": file_sha256(floats) if floats and row.images == RECOVERY else floats is not None,
+        }
+        batches = pixels.batches(CALIBRATION_BATCH) if pixels else ()
+        labels = None if pixels is None or pixels.labels is None else torch.from_numpy(pixels.labels)
 
-        def apply(_: Advance) -> dict[str, Any]:
-            with lent(self.recipe, untouched) as clock:
-                aids = Aids(clock=clock)
+        def apply(advance: Advance) -> dict[str, Any]:
+            place = self.stages.workplace(row.name, inputs)
+            with lent(self.recipe, given.teacher) as clock:
+                aids = Aids(
+                    teacher=given.teacher, clock=clock, folder=place, floats=floats, labels=labels, advance=advance
+                )
                 saved.save(technique.apply(variant.backbone, batches, aids), program)
             return {"layers": aids.losses.to_json(), "notes": aids.losses.notes}
 
-        found = self.stages.do(name, inputs, [program], apply)
+        outputs = [program, floats] if floats and row.images != RECOVERY else [program]
+        found = self.stages.do(row.name, inputs, outputs, apply, total=PERCENT if row.images == RECOVERY else None)
+        self.stages.tidy(row.name)
         for note in found["notes"]:
             self.progress.note(note)
         layers: list[dict[str, Any]] = found["layers"]
         return layers
+
+    def _floats(self, row: Row) -> Path | None:
+        """Where quantization leaves float weights for the recovery that comes after it; None where none does."""
+        names = [row.name for row, _ in self.recipe.steps]
+        wanted = names[-1] == "recover" and "quantize" in names and row.name in {"recover", "quantize"}
+        return self.out / FOLDER / "floats.safetensors" if wanted else None
 
     def _rounded_for(self, target: str, variant: Variant) -> Variant:
         """A variant as a target takes it: attention rounded where it gains, or where the recipe says so."""

@@ -45,6 +45,22 @@ Prune = Annotated[
         "the multiply-adds, or of the measured time, is left: macs=0.5 or latency=0.6",
     ),
 ]
+Recovery = Annotated[
+    str | None,
+    typer.Option(
+        "--recover",
+        metavar="MINUTES",
+        help="Learn back what the steps cost, from the untouched backbone: minutes, or 800steps (needs no labels)",
+    ),
+]
+RecoveryData = Annotated[
+    str | None,
+    typer.Option(
+        "--recover-data",
+        metavar="SRC",
+        help="Images to learn from, as many as there are, never scored (default: the calibration images)",
+    ),
+]
 Ptq = Annotated[
     str | None,
     typer.Option(

@@ -28,6 +28,22 @@ def choose(recipe: Recipe, backbone: Backbone) -> tuple[ImageSet | None, ImageSe
     return scored, calibration
 
 
+def to_learn_from(
+    recipe: Recipe, backbone: Backbone, scored: ImageSet | None, calibration: ImageSet | None
+) -> ImageSet | None:
+    """The images that recovery learns from, with their labels where it is sure that they are; None for no recovery."""
+    if not recipe.recover:
+        return None
+    if not recipe.recover_data:
+        return calibration
+    classes = data.Classes(backbone.outputs, backbone.classes)
+    labelled = data.is_labelled(recipe.recover_data, classes)
+    found = data.find(recipe.recover_data, classes, labelled=labelled, demo_seed=data.DEMO_RECOVERY_SEED)
+    if scored:
+        data.check_disjoint(scored, found, "recover-data")
+    return found
+
+
 def few(images: ImageSet, count: int, preprocessing: Preprocessing) -> Pixels:
     """The first images of a set, decoded on the spot."""
     first = replace(images, images=images.images[:count])

@@ -60,6 +60,16 @@ class Journal:
         write_text(note, json.dumps({"key": key, "result": result, "files": self._hashes(outputs)}))
         return Finished(key, result, reused=False)
 
+    def workplace(self, name: str, inputs: Mapping[str, Any]) -> Path:
+        """Where a stage keeps what it goes on from; another folder for other inputs. Whoever uses it makes it."""
+        return self.notes / f"{name}-{digest({'stage': name, **inputs})[:16]}"
+
+    def tidy(self, name: str) -> None:
+        """Remove what a stage that is done went on from, and what it would have with other inputs."""
+        for left in self.notes.glob(f"{name}-*"):
+            if left.is_dir():
+                remove(left)
+
     def discard_if_empty(self) -> None:
         """Leave the place as it was found when this run began in it and finished nothing."""
         if self._fresh and not any(self.notes.glob("*.json")):

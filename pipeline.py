@@ -5,6 +5,7 @@ read back from `model.pt2` before it is exported: an artifact comes from the fil
 """
 
 import hashlib
+import os
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,12 +18,13 @@ from . import checks, choices, reporting
 from .admission import admitted, findings
 from .atomic import remove, write_text
 from .bench import Bench, Subject, measurement
-from .errors import VerificationFailed
+from .compress.recover.views import wide
+from .errors import UserError, VerificationFailed
 from .export import TARGETS
 from .export.artifact import Artifact
 from .export.preflight import Finding
 from .exports import PROGRAM, RIVALS, Exports
-from .images import choose
+from .images import choose, to_learn_from
 from .journal import FOLDER, Journal, digest
 from .models import data, decode
 from .models.backbone import FLOAT, Preprocessing, label
@@ -75,6 +77,8 @@ def export(recipe: Recipe, out: str | Path, *, resume: bool = False) -> records.
 
 def run(request: Request, progress: Progress) -> Outcome:
     """Do the whole run, or what is left of it."""
+    if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        raise UserError(f"vitc was started as {processes} processes, which would write one run folder; start it as one")
     journal = Journal(request.out, resume=request.resume)
     try:
         return _Run(request, journal, progress).all()
@@ -85,12 +89,23 @@ def run(request: Request, progress: Progress) -> Outcome:
 def plan(recipe: Recipe, out: Path) -> list[Path]:
     """What a run would leave in its folder."""
     targets = [out / target for target in recipe.export]
-    names = [row.name for row, _ in recipe.steps]
-    steps = [out / label(names[:number], FLOAT) / target for number in range(len(names)) for target in recipe.export]
+    steps = [out / name / target for name in _made_on_the_way(recipe) for target in recipe.export]
     scored = [out / PREDICTIONS] if recipe.data != data.NONE else []
     rivals = [out / RIVALS / target for target in recipe.export if recipe.calibrated and TARGETS[target].rivals]
     always = [out / name for name in ("recipe.toml", PROGRAM, RECORD, REPORT, PAGE)]
     return [*always, *scored, *steps, *targets, *rivals]
+
+
+def _made_on_the_way(recipe: Recipe) -> list[str]:
+    """What the backbones are called that the steps of a run begin with."""
+    forms, precision, names = list[str](), FLOAT, list[str]()
+    for row, _ in recipe.steps:
+        names.append(label(forms, precision))
+        if row.kind == "bits" and recipe.technique:
+            precision = recipe.technique.precision
+        else:
+            forms.append(row.name)
+    return names
 
 
 class _Run:
@@ -107,15 +122,20 @@ class _Run:
         recipe = self.recipe
         backbone = admitted(recipe)
         scored, calibration = choose(recipe, backbone)
+        learned_from = to_learn_from(recipe, backbone, scored, calibration)
         self.foreseen(findings(recipe, backbone, calibration or scored))
+        if learned_from and not recipe.recover_data:
+            few = f"recovery learns from the {len(learned_from)} calibration images"
+            self.progress.note(f"{few}; name more with --recover-data")
         self.progress.note(f"run folder: {self.out}")
         for stale in (RECORD, REPORT, PAGE, PREDICTIONS):  # of an earlier run: they would speak of other artifacts
             remove(self.out / stale)
         write_text(self.out / "recipe.toml", recipe.to_toml())
         pixels = self.decode("scored", scored, backbone.preprocessing)
         samples = self.decode("calibration", calibration, backbone.preprocessing)
+        lessons = self.decode("recovery", learned_from, wide(backbone.preprocessing))
         exports = Exports(recipe, self.out, self.stages, self.progress)
-        variants, layers = exports.variants(backbone, samples)
+        variants, layers = exports.variants(backbone, samples, lessons)
         score = Score(pixels, self.out / FOLDER)
         for variant in {variant.simulation: variant for variant, _ in variants}.values():
             self.simulated(variant, score)
@@ -136,6 +156,7 @@ class _Run:
             model=records.Model(backbone.name, backbone.weights_sha256, backbone.preprocessing.input_size),
             data=_data(scored, pixels),
             calibration=_data(calibration, samples),
+            recovery=_data(learned_from, lessons),
             artifacts=tuple(one.row for one in checked),
             measurements=measurements,
             stages=tuple(self.stages.done),
@@ -229,7 +250,7 @@ class _Run:
         write_text(self.out / REPORT, table.markdown(record))
         write_text(self.out / RECORD, records.to_json(record))
         write_text(self.out / PAGE, reporting.html(reporting.read([self.out])))
-        for name in ("scored", "calibration"):
+        for name in ("scored", "calibration", "recovery"):
             remove(self.out / FOLDER / f"{name}-pixels")
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import tomli_w
 
-from .compress import TECHNIQUES, Row, Technique
+from .compress import CALIBRATION, TAKING, TECHNIQUES, Row, Technique
 from .compress.quantize import Quantize
+from .compress.recover import Recover
 from .compress.structure import Slim
 from .compress.widths import Override
 from .errors import UserError
@@ -53,6 +54,10 @@ class Recipe:
     """Take away what the rest can make up for: neurons=0.1, or neurons=0.2,multiple=16.
 
     Or heads, neurons and channels, until so much of the cost is left: macs=0.5, latency=0.6."""
+    recover: str | None = None
+    """How long what is left learns from the untouched backbone: 30 (minutes), or 800steps."""
+    recover_data: str | None = None
+    """Images to learn from, with labels or without. None: the calibration images."""
     ptq: str = "int8"
     effort: str = "normal"
     """How long to look for better codes: fast, normal or high."""
@@ -112,6 +117,7 @@ class Recipe:
                 raise UserError(f"--{word} goes with quantization; leave it out, or choose --ptq int8")
         if self.calib and not self.calibrated:
             raise UserError("--calib goes with quantization and --prune; leave it out, or choose --ptq int8")
+        self._check_recovery()
         if self.calibrated and self.data == NONE and not self.calib:
             raise UserError("--data none leaves nothing to calibrate with; name images with --calib, or use --ptq off")
 
@@ -119,19 +125,32 @@ class Recipe:
     def steps(self) -> tuple[tuple[Row, Technique], ...]:
         """The techniques of the run, in the order in which they are applied."""
         asked = ((row, self._asked(row)) for row in TECHNIQUES)
-        return tuple((row, technique) for row, technique in asked if technique)
+        found = [(row, technique) for row, technique in asked if technique]
+        if not any(row.kind in TAKING for row, _ in found):  # then recovery learns codes and ranges: it comes last
+            found.sort(key=lambda step: step[0].kind == "recover")
+        return tuple(found)
 
     def _asked(self, row: Row) -> Technique | None:
         """What the recipe says of a technique."""
         if row.read is None:
             return self.technique
         word = getattr(self, row.name)
-        return None if word is None else row.read(word)
+        technique = None if word is None else row.read(word)
+        return dataclasses.replace(technique, seed=self.seed) if isinstance(technique, Recover) else technique
+
+    def _check_recovery(self) -> None:
+        if not self.recover:
+            if self.recover_data:
+                raise UserError("--recover-data goes with --recover; add how many minutes, as --recover 30")
+        elif len(self.steps) == 1:
+            raise UserError("--recover has nothing to recover from; add --merge, --drop, --prune or --ptq")
+        elif not self.recover_data and not self.calibrated:
+            raise UserError("--recover learns from images; name some with --recover-data")
 
     @property
     def calibrated(self) -> bool:
-        """Whether any of them looks at images."""
-        return any(row.calibrated for row, _ in self.steps)
+        """Whether any of them is calibrated on images."""
+        return any(row.images == CALIBRATION for row, _ in self.steps)
 
     @property
     def technique(self) -> Quantize | None:

@@ -20,6 +20,14 @@ class Stages:
         self._journal, self._progress, self._versions = journal, progress, dict(versions)
         self.done: list[Stage] = []
 
+    def workplace(self, name: str, inputs: Mapping[str, Any]) -> Path:
+        """Where a stage on these inputs keeps what it goes on from."""
+        return self._journal.workplace(name, {**inputs, "versions": self._versions})
+
+    def tidy(self, name: str) -> None:
+        """Remove what a stage that is done went on from."""
+        self._journal.tidy(name)
+
     def do(
         self, name: str, inputs: Mapping[str, Any], outputs: Sequence[Path], work: Work, total: int | None = None
     ) -> dict[str, Any]:

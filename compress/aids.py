@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from torch import Tensor
+
 from ..models.backbone import Backbone
 from .losses import Losses
 
@@ -22,5 +24,9 @@ class Aids:
     clock: Clock | None = None
     folder: Path | None = None
     """Where a technique that takes long keeps what a resumed run goes on from; nothing else is in it."""
+    floats: Path | None = None
+    """Where quantization leaves the float weights that it chose codes for, and recovery of these codes starts from."""
+    labels: Tensor | None = None
+    """Classes of the images that a technique learns from, in their order, where somebody said."""
     advance: Callable[[int], None] = lambda _: None
     """Is told how much was done since it was told last."""

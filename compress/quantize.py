@@ -6,11 +6,14 @@ kernel gains from it. So do the attention products, but where somebody gains. Wh
 in real numbers; what follows it makes up for its errors, layer by layer, or block by block.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from safetensors.torch import save_file
 from torch.fx import GraphModule
 
+from ..atomic import replacing
 from ..errors import UserError
 from ..models.backbone import FLOAT, Backbone
 from ..models.data import Batches, first
@@ -21,6 +24,7 @@ from .clipping import METHODS
 from .draft import Bits, Draft
 from .equalize import STEPS
 from .fold_norm import fold
+from .graph import as_node, tensor
 from .logarithmic import SEARCHES
 from .patchify import patchify
 from .placing import put
@@ -121,6 +125,8 @@ class Quantize:
             inputs.of_products(self.activation_bits, self.softmax)
         inputs.of_layers()
         settled = self._round_weights(draft, batches)
+        if aids and aids.floats:
+            keep_floats(program, settled, aids.floats)
         for one in settled:
             losses.walked(one)
             put(program, one)
@@ -154,3 +160,10 @@ class Quantize:
             training = Reconstruction(walk, rounder, how)
             walk.run(training.before, training.after)
         return list(rounder.settled.values())
+
+
+def keep_floats(program: GraphModule, settled: Sequence[Settled], path: Path) -> None:
+    """Write the weights that codes were chosen for, by the names that their codes will have."""
+    weights = [as_node(one.site.args[1]) for one in settled]
+    with replacing(path) as partial:
+        save_file({str(node.target): tensor(program, node).contiguous() for node in weights}, partial)

@@ -1,31 +1,28 @@
 """Block-wise reconstruction: weights and ranges of a block trained together, until it gives what the float block gives.
 
-Rounding passes gradients straight through where it does not clip (PACT and LSQ, arXiv 1902.08153; block by block as
-BRECQ, arXiv 2102.05426, and for vision transformers GLF-Q and APHQ-ViT do). No labels are used. A block ends where all
+Gradients pass straight through the rounding (block by block as BRECQ, arXiv 2102.05426, and for vision transformers
+GLF-Q and APHQ-ViT do). No labels are used. A block ends where all
 that is known of an image is in one tensor, so no architecture need be known: in a ViT after the residual sums, in a
 hybrid after each bridge between convolutions and attention.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.nn import functional
 
-from . import weights
 from .graph import WEIGHTED, as_node, aten, of_images, tensor
-from .round_layers import Rounder, Settled, flat_weight, stored
-from .scheme import SCHEMES, Grid
+from .round_layers import Rounder, Settled
+from .straight_through import final, grid_of, learn_input, learn_weight, near, range_of, spread
 from .walk import ROUNDS, Known, Walk, evaluate, last_read
 
 QUANTIZE = torch.ops.vitc.quantize.default
 """What has a range to learn."""
 
-EIGHT = 8
-"""Bits of codes that may saturate beside each other."""
 SITES = 4
 """Layers in a block, at least: attention's two and the perceptron's two."""
 
@@ -59,44 +56,6 @@ class Block:
         return self.nodes[-1]
 
 
-Snap = Callable[[Tensor], Tensor]
-"""Rounds values that are given in steps."""
-
-
-class _StraightThrough(torch.autograd.Function):
-    """Values on a grid whose scale is learned; gradients pass where nothing was clipped."""
-
-    @staticmethod
-    def forward(context: Any, x: Tensor, scale: Tensor, ends: tuple[int, int], snap: Snap) -> Tensor:
-        """`x` as the grid holds it."""
-        steps = x / scale
-        rounded = snap(steps)
-        inside = (steps >= ends[0]) & (steps <= ends[1])
-        context.save_for_backward((rounded - steps * inside).to(x.dtype), inside, scale)
-        return rounded.mul_(scale)
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        """Of the values and of the scale."""
-        by_scale, inside, scale = context.saved_tensors
-        return gradients[0] * inside, (gradients[0] * by_scale).sum_to_size(scale.shape), None, None
-
-
-_straight_through: Callable[[Tensor, Tensor, tuple[int, int], Snap], Tensor] = _StraightThrough.apply
-
-
-def learn_input(x: Tensor, scale: Tensor, grid: Grid) -> Tensor:
-    """An input rounded to a grid whose scale learns."""
-    lowest, highest = (end - grid.zero_point for end in (grid.lowest, grid.highest))
-    return _straight_through(x, scale, (lowest, highest), lambda steps: steps.round().clamp_(lowest, highest))
-
-
-def learn_weight(weight: Tensor, scale: Tensor, bits: int) -> Tensor:
-    """A weight rounded to codes, which learns as its scales do."""
-    ends = -weights.highest(bits), weights.highest(bits)
-    return _straight_through(weight, scale, ends, lambda steps: weights.snap(steps, bits))
-
-
 class Learner:
     """A block in training: its parameters, and what it gives."""
 
@@ -105,7 +64,9 @@ class Learner:
         self.sites = {node: settled[node] for node in block.nodes if node in settled}
         exact = {node: tensor(program, as_node(node.args[1])).float() for node in self.sites}
         self.grids = {node: grid_of(node) for node in block.nodes if node.target is QUANTIZE}
-        self.weights = {node: near(exact[node], one) for node, one in self.sites.items()}
+        self.weights = {
+            node: near(exact[node], one.codes, one.scale, one.bits.weight) for node, one in self.sites.items()
+        }
         self.biases = {node: one.bias.clone() for node, one in self.sites.items() if one.bias is not None}
         self.scales = {node: torch.tensor(grid.scale).log() for node, grid in self.grids.items()}
         self.weight_scales = {node: spread(one.scale, self.weights[node]).log() for node, one in self.sites.items()}
@@ -148,14 +109,9 @@ class Learner:
     def keep(self) -> None:
         """Write what was learned into the program's ranges and the sites' codes."""
         for node, grid in self.grids.items():
-            step = float(self.scales[node].detach().exp())
-            low, high = (step * (end - grid.zero_point) for end in (grid.lowest, grid.highest))
-            node.args = (node.args[0], low, high, *node.args[3:])
+            node.args = (node.args[0], *range_of(grid, self.scales[node]), *node.args[3:])
         for node, one in self.sites.items():
-            weight, scale = self.weights[node].detach(), self.weight_scales[node].detach().exp()
-            codes = flat_weight(weights.snap(weight / scale, one.bits.weight).to(torch.int8))
-            one.codes = stored(weights.keep_pairs(codes) if one.bits.weight == EIGHT else codes, weight)
-            one.scale = scale.flatten()
+            one.codes, one.scale = final(self.weights[node], self.weight_scales[node], one.bits.weight)
             one.bias = self.biases[node].detach() if node in self.biases else None
 
 
@@ -234,24 +190,6 @@ class Draws:
             self.left = torch.cat([self.left, torch.randperm(self.images, generator=self.generator)])
         drawn, self.left = self.left[: self.batch], self.left[self.batch :]
         return drawn
-
-
-def grid_of(node: Node) -> Grid:
-    """The grid that a `quantize` rounds to."""
-    _, low, high, bits, scheme = cast("tuple[Node, float, float, int, str]", node.args)
-    return SCHEMES[scheme].grid(low, high, bits)
-
-
-def spread(scale: Tensor, weight: Tensor) -> Tensor:
-    """A scale an output channel, in the shape of the weight."""
-    return scale.view(-1, *[1] * (weight.dim() - 1)).clone()
-
-
-def near(weight: Tensor, one: Settled) -> Tensor:
-    """The float weight, moved no further than is needed for it to round to the codes that were chosen for it."""
-    codes = (one.codes.t() if weight.dim() == 2 else one.codes).float()
-    scale = spread(one.scale, weight)
-    return ((weight / scale).clamp(codes - 0.49, codes + 0.49) * scale).contiguous()
 
 
 def blocks(program: GraphModule) -> Iterator[list[Node]]:

@@ -20,11 +20,17 @@ Batches = Iterable[Tensor]
 DEMO_IMAGES = 2000
 """Images of the source `demo`, where it does not say how many."""
 
-DEMO_SEED, DEMO_CALIB_SEED = 2, 3
-"""Seeds of the demo's scored and calibration images; its backbone was trained on and watched with others."""
+DEMO_SEED, DEMO_CALIB_SEED, DEMO_RECOVERY_SEED = 2, 3, 4
+"""Seeds of the demo's scored, calibration and recovery images; its backbone was trained on and watched with others."""
 
 NONE = "none"
 """The source of no images: nothing is scored."""
+
+DISJOINT = {
+    "calib": ("calibration", ", or leave it out to have a part of --data set aside"),
+    "recover-data": ("recovery", ""),
+}
+"""Words that name images which are never scored: what these are for, and what else would do."""
 
 MANIFEST = "manifest.csv"
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -126,6 +132,24 @@ def find(source: str, classes: Classes, *, labelled: bool, demo_seed: int = DEMO
     return ImageSet(source, images)
 
 
+def is_labelled(source: str, classes: Classes) -> bool:
+    """Whether a folder says what its images show: in its manifest, or by a folder for each of the model's classes."""
+    folder = Path(source)
+    manifest = folder / MANIFEST
+    if not folder.is_dir():
+        return False
+    try:
+        if manifest.exists():
+            with manifest.open(encoding="utf-8-sig", newline="") as file:
+                return "label" in (csv.DictReader(file, skipinitialspace=True).fieldnames or ())
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False  # whoever reads it next says what is wrong with it
+    groups = {entry.name for entry in entries if entry.is_dir()}
+    loose = any(entry.suffix.lower() in SUFFIXES for entry in entries)
+    return bool(groups) and not loose and (classes.by_name().keys() >= groups or len(groups) == classes.outputs)
+
+
 def take(images: ImageSet, count: int, seed: int) -> ImageSet:
     """At most `count` of the images, drawn by `seed` and what is in them, in the set's order."""
     if count < 1:
@@ -167,14 +191,15 @@ def split(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, ImageSet]:
     return ImageSet(images.source, calibration), ImageSet(images.source, rest)
 
 
-def check_disjoint(scored: ImageSet, calibration: ImageSet) -> None:
-    """Refuse calibration images that are scored too: the score would flatter."""
+def check_disjoint(scored: ImageSet, others: ImageSet, word: str = "calib") -> None:
+    """Refuse calibration images, or those of another word, that are scored too: the score would flatter."""
     contents = set(scored.hashes()) - {None}
-    shared = [image.name for image in calibration.images if image.sha256 in contents]
+    shared = [image.name for image in others.images if image.sha256 in contents]
     if shared:
+        what, mend = DISJOINT[word]
         raise UserError(
-            f"{len(shared)} of {len(calibration)} calibration images are scored too (first: {shared[0]}): "
-            "give --calib other images, or leave it out to have a part of --data set aside"
+            f"{len(shared)} of {len(others)} {what} images are scored too (first: {shared[0]}): "
+            f"give --{word} other images{mend}"
         )
 
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import warnings
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -99,11 +99,23 @@ class _Normalized:
     size: int
 
     def __iter__(self) -> Iterator[Tensor]:
-        mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (self.preprocessing.mean, self.preprocessing.std))
         for start in range(0, len(self.pixels), self.size):
-            batch = torch.from_numpy(np.array(self.pixels[start : start + self.size]))
-            _let_go(self.pixels)
-            yield batch.float().div_(255).sub_(mean).div_(std)
+            yield self._floats(self.pixels[start : start + self.size])
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.pixels)
+
+    def at(self, places: Sequence[int]) -> Tensor:
+        """The images at these places."""
+        return self._floats(self.pixels[list(places)])
+
+    def _floats(self, pixels: NDArray[np.uint8]) -> Tensor:
+        mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (self.preprocessing.mean, self.preprocessing.std))
+        batch = torch.from_numpy(np.array(pixels))
+        _let_go(self.pixels)
+        return batch.float().div_(255).sub_(mean).div_(std)
 
 
 def _let_go(pixels: NDArray[np.uint8]) -> None:

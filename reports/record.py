@@ -36,7 +36,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Data:
-    """A set of images, scored or used for calibration."""
+    """A set of images, scored, used for calibration or learned from."""
 
     source: str
     sha256: str
@@ -187,6 +187,8 @@ class Record:
     measurements: tuple[Measurement, ...]
     choices: tuple[Choice, ...] = ()
     layers: tuple[Layer, ...] = ()
+    recovery: Data | None = None
+    """What was learned from; None where nothing was."""
 
 
 def to_json(record: Record) -> str:

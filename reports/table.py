@@ -174,6 +174,7 @@ def facts(record: Record) -> list[str]:
         f"Model: {record.model.name}, input {size}, weights {record.model.weights_sha256[:12]}",
         f"Scored on: {_data(record.data)}",
         f"Calibrated on: {_data(record.calibration)}",
+        *([f"Learned from: {_data(record.recovery)}"] if record.recovery else []),
         f"Machine: {machine.cpu}, {machine.cores} cores ({', '.join(machine.isa)}), {machine.os}",
         f"Versions: {versions}",
         f"Started: {record.started}, seed {record.seed}",

@@ -21,6 +21,7 @@ import torch
 
 from vitc import libraries
 from vitc.bench import Bench, Subject
+from vitc.compress.aids import Aids
 from vitc.export import to_onnx, to_onnxruntime
 from vitc.exports import CALIBRATION_BATCH
 from vitc.images import choose
@@ -110,8 +111,9 @@ class Trials:
 
 def compressed(backbone: Backbone, recipe: Recipe, samples: Pixels) -> Backbone:
     """What the recipe's steps make of the backbone."""
+    aids = Aids(teacher=backbone)
     for _, technique in recipe.steps:
-        backbone = technique.apply(backbone, samples.batches(CALIBRATION_BATCH))
+        backbone = technique.apply(backbone, samples.batches(CALIBRATION_BATCH), aids)
     return backbone
 
 

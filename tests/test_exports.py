@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from torch import nn
 
 from vitc.compress.aids import Aids
 from vitc.compress.quantize import Quantize
+from vitc.compress.recover import recover
+from vitc.compress.recover.checkpoint import NAME, State
+from vitc.compress.recover.training import Training
 from vitc.errors import NotAvailable
 from vitc.export import TARGETS
 from vitc.export.artifact import Artifact
@@ -23,7 +27,7 @@ from vitc.models.backbone import Backbone, Preprocessing
 from vitc.models.decode import Pixels
 from vitc.models.timm_ready import timm
 from vitc.pipeline import plan
-from vitc.progress import Progress
+from vitc.progress import Advance, Progress
 from vitc.recipe import Recipe
 from vitc.stages import Stages
 
@@ -169,3 +173,64 @@ def test_a_technique_is_lent_the_clock_of_the_first_target(
     monkeypatch.setattr(Quantize, "apply", apply)
     exports(tmp_path / "run", said, recipe=Recipe(runtime=runtime)).variants(backbone, samples)
     assert (seen[0].clock is not None) is lent
+
+
+def vit() -> Backbone:
+    torch.manual_seed(0)
+    module = timm.create_model(
+        "vit_tiny_patch16_224", img_size=32, patch_size=8, depth=2, embed_dim=24, num_heads=3, num_classes=5
+    )
+    for parameter in module.parameters():
+        parameter.data.add_(torch.randn_like(parameter) * 0.1)
+    return Backbone("vit", module.eval(), Preprocessing((3, 32, 32)), 5, (), "abc")
+
+
+def pixels(count: int, side: int) -> Pixels:
+    content = np.random.default_rng(side).integers(0, 256, (count, 3, side, side), dtype=np.uint8)
+    return Pixels(content, None, tuple(map(str, range(count))), (), Preprocessing((3, side, side)))
+
+
+def names_of(making: Exports, given: Backbone) -> list[str]:
+    made, _ = making.variants(given, pixels(8, 32), pixels(20, 36))
+    variants = [variant for variant, _ in made]
+    folders = [variant.folder / "onnx" for variant in variants]
+    assert set(folders) <= set(plan(making.recipe, making.out))
+    return [variant.backbone.label for variant in variants]
+
+
+def test_recovery_learns_before_the_bits_or_after_them(said: io.StringIO, tmp_path: Path) -> None:
+    words: dict[str, Any] = {"recover": "3steps", "recover_data": "photos"}
+    before = exports(tmp_path / "one", said, recipe=Recipe(merge="2", **words))
+    assert names_of(before, vit()) == ["fp32", "merge-fp32", "merge-recover-fp32", "merge-recover-int8"]
+    after = exports(tmp_path / "two", said, recipe=Recipe(ptq="w4a4", **words))
+    assert names_of(after, vit()) == ["fp32", "w4a4", "recover-w4a4"]
+    assert said.getvalue().count("of 3 steps; --recover 3steps:fp32 repeats it") == 2
+    assert not [folder for folder in tmp_path.rglob("recover-*") if (folder / NAME).exists()]
+
+
+def test_recovery_that_was_stopped_goes_on_unless_its_images_changed(
+    said: io.StringIO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, recipe = vit(), Recipe(ptq="off", merge="2", recover="6steps", recover_data="photos")
+    begun: list[int] = []
+
+    class Watched(Training):
+        def run(self, advance: Advance) -> State:
+            state = State.load(self.lesson.folder)
+            begun.append(state.step if state else -1)
+            return super().run(advance if state else partial(stop, []))
+
+    def stop(told: list[int], percent: int) -> None:
+        told.append(percent)
+        if len(told) == 5:
+            raise KeyboardInterrupt
+
+    undisturbed = exports(tmp_path / "whole", said, recipe=recipe).variants(given, None, pixels(20, 36))[0]
+    monkeypatch.setattr(recover, "Training", Watched)
+    for lessons in (pixels(20, 36), pixels(20, 37)):
+        with pytest.raises(KeyboardInterrupt):
+            exports(tmp_path / "run", said, resume=True, recipe=recipe).variants(given, None, lessons)
+    made, _ = exports(tmp_path / "run", said, resume=True, recipe=recipe).variants(given, None, pixels(20, 36))
+    assert begun == [-1, -1, 3]
+    assert made[-1][0].key == undisturbed[-1][0].key
+    assert not list((tmp_path / "run").rglob(NAME))

@@ -1,10 +1,15 @@
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
 import pytest
 from torch import nn
 
 from vitc.errors import UserError
-from vitc.images import choose
+from vitc.images import choose, to_learn_from
 from vitc.models import demo_images
 from vitc.models.backbone import Backbone, Preprocessing
+from vitc.models.data import ImageSet
 from vitc.recipe import Recipe
 
 BACKBONE = Backbone("toy", nn.Identity(), Preprocessing(), len(demo_images.CLASSES), demo_images.CLASSES, "")
@@ -34,3 +39,35 @@ def test_nothing_scored_still_calibrates_on_what_is_named() -> None:
 def test_nothing_to_calibrate_with_is_refused() -> None:
     with pytest.raises(UserError, match="--calib"):
         Recipe(data="none")
+
+
+def learned_from(recipe: Recipe) -> ImageSet | None:
+    scored, calibration = choose(recipe, BACKBONE)
+    return to_learn_from(recipe, BACKBONE, scored, calibration)
+
+
+def test_recovery_learns_from_images_of_its_own_or_else_from_the_calibration_images() -> None:
+    plain: dict[str, Any] = {"data": "demo:40", "calib_images": 8}
+    assert learned_from(Recipe(**plain)) is None
+    assert learned_from(Recipe(**plain, recover="30")) == choose(Recipe(**plain), BACKBONE)[1]
+    found = learned_from(Recipe(**plain, recover="30", recover_data="demo:20"))
+    assert found is not None
+    assert len(found) == 20
+    assert not {image.name for image in found.images} & {f"demo/{seed}/{at}" for seed in (2, 3) for at in range(40)}
+    assert {image.label for image in found.images} == {None}
+
+
+def test_recovery_takes_labels_where_there_are_any_and_never_scored_images(tmp_path: Path) -> None:
+    for index in range(12):
+        PIL.Image.fromarray(demo_images.draw(9, index)).save(tmp_path / f"{index}.png")
+    words: dict[str, Any] = {"recover": "30", "recover_data": str(tmp_path)}
+    found = learned_from(Recipe(data="demo:8", **words))
+    assert found is not None
+    assert [image.label for image in found.images] == [None] * 12
+    rows = "\n".join(f"{index}.png,{demo_images.label(index)}" for index in range(12))
+    (tmp_path / "manifest.csv").write_text(f"path,label\n{rows}\n")
+    found = learned_from(Recipe(data="demo:8", **words))
+    assert found is not None
+    assert [image.label for image in found.images] == [demo_images.label(index) for index in range(12)]
+    with pytest.raises(UserError, match="12 of 12 recovery images are scored too"):
+        learned_from(Recipe(data=str(tmp_path), calib="demo:4", **words))

@@ -181,3 +181,17 @@ def test_a_files_hash_is_that_of_its_content(tmp_path: Path) -> None:
     (tmp_path / "b").write_text("one")
     (tmp_path / "c").write_text("two")
     assert file_sha256(tmp_path / "a") == file_sha256(tmp_path / "b") != file_sha256(tmp_path / "c")
+
+
+def test_a_stage_goes_on_only_from_its_own_inputs(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run", resume=False)
+    one, other = (journal.workplace("recover", {"a": value}) for value in (1, 2))
+    assert one == Journal(tmp_path / "run", resume=True).workplace("recover", {"a": 1})
+    assert one != other
+    assert not one.exists()
+    kept = journal.notes / "recovery-pixels"
+    for folder in (one, other, kept):
+        folder.mkdir()
+    (journal.notes / "recover-x.json").write_text("{}")
+    journal.tidy("recover")
+    assert sorted(journal.notes.iterdir()) == [journal.notes / "recover-x.json", kept]

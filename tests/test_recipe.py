@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from vitc.compress.recover import Recover
 from vitc.compress.structure import Prune
 from vitc.compress.tokens import Merge
 from vitc.errors import UserError
@@ -18,6 +19,8 @@ FULL = Recipe(
     calib_images=3,
     merge="8:few",
     prune="neurons=0.2",
+    recover="30",
+    recover_data="photos",
     ptq="w6a6",
     effort="fast",
     equalize=("smooth",),
@@ -98,6 +101,15 @@ def test_steps_stand_in_the_order_in_which_they_are_taken() -> None:
         Recipe(merge="eight")
 
 
+def test_recovery_comes_before_the_bits_unless_they_are_all_there_is_to_recover_from() -> None:
+    words: dict[str, Any] = {"recover": "30", "recover_data": "photos", "seed": 7}
+    recipe = Recipe(ptq="int4", merge="8", **words)
+    assert [row.name for row, _ in recipe.steps] == ["merge", "recover", "quantize"]
+    assert recipe.steps[1][1] == Recover("30", seed=7)
+    assert [row.name for row, _ in Recipe(ptq="w4a4", **words).steps] == ["quantize", "recover"]
+    assert not Recipe(ptq="off", merge="8", **words).calibrated
+
+
 def test_what_is_off_is_no_technique() -> None:
     assert Recipe(ptq="off").technique is None
     assert Recipe(runtime=("none",)).runtimes_of("onnx") == ()
@@ -134,6 +146,12 @@ def test_what_is_off_is_no_technique() -> None:
         ("weights = 'w.pth'", "demo brings its own weights"),
         ("model = 'a.pt2'\nweights = 'w.pth'", "a.pt2 brings its own weights"),
         ("ptq = 'off'\ncalib = 'folder'", "--calib goes with quantization"),
+        ("recover = '0'", "recover is '0'; it must be minutes above 0"),
+        ("recover = '-3'", "recover is '-3'"),
+        ("recover = 'abc'", "recover is 'abc'"),
+        ("recover_data = 'photos'", "--recover-data goes with --recover"),
+        ("recover = '30'\nptq = 'off'", "--recover has nothing to recover from"),
+        ("recover = '30'\nptq = 'off'\nmerge = '8'", "--recover learns from images; name some with --recover-data"),
         ("data = 'none'", "--data none leaves nothing to calibrate with"),
         ("seed = ", "is not TOML"),
         ("seed = 1\nseed = 2", "is not TOML"),

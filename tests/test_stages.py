@@ -81,3 +81,12 @@ def test_work_tells_how_far_it_is(begin: Begin) -> None:
         return {"images": 3}
 
     assert begin()[0].do("decode", {}, [], work, total=3)["images"] == 3
+
+
+def test_what_a_stage_goes_on_from_depends_on_versions(begin: Begin) -> None:
+    one, other = (begin(versions)[0] for versions in ({"vitc": "1"}, {"vitc": "2"}))
+    assert one.workplace("recover", {"a": 1}) == one.workplace("recover", {"a": 1})
+    assert one.workplace("recover", {"a": 1}) != other.workplace("recover", {"a": 1})
+    one.workplace("recover", {"a": 1}).mkdir()
+    other.tidy("recover")
+    assert not one.workplace("recover", {"a": 1}).exists()

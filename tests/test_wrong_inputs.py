@@ -95,6 +95,12 @@ class Bomb:
         ("compress demo --weights w.safetensors", "demo brings its own weights"),
         ("compress demo --ptq off --calib demo", "--calib"),
         ("compress demo --data none", "--calib"),
+        ("compress demo --recover 0", "recover is '0'"),
+        ("compress demo --recover soon", "recover is 'soon'"),
+        ("compress demo --recover -5", "recover is '-5'"),
+        ("compress demo --recover-data demo", "--recover-data goes with --recover"),
+        ("compress demo --recover 5 --recover-data no_such_folder", "no_such_folder"),
+        ("compress demo --recover 5 --ptq off", "nothing to recover from"),
         ("compress demo --colour blue", "--colour"),
         ("compress demo extra", "extra"),
         ("squeeze demo", "squeeze"),
@@ -148,6 +154,11 @@ def test_a_pt2_that_is_not_one(refuse: Refuse, content: bytes) -> None:
     assert "model.pt2 is not a program saved by vitc" in refuse("compress model.pt2")
 
 
+def test_several_processes_do_not_share_a_run_folder(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "started as 2 processes" in refuse("compress demo")
+
+
 def test_a_file_that_is_no_model(refuse: Refuse) -> None:
     Path("model.py").write_text("def build():\n    return 3\n", encoding="utf-8")
     assert "model.py:build returned int" in refuse("compress model.py:build")
@@ -157,6 +168,7 @@ def test_an_empty_folder(refuse: Refuse) -> None:
     Path("empty").mkdir()
     assert "empty" in refuse("compress demo --data empty")
     assert "no images in empty" in refuse("compress demo --calib empty")
+    assert "no images in empty" in refuse("compress demo --recover 5 --recover-data empty")
 
 
 def test_a_manifest_with_missing_files(refuse: Refuse, tmp_path: Path) -> None:

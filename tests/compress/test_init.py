@@ -42,7 +42,7 @@ def test_a_technique_is_frozen_and_needs_no_arguments(row: Row) -> None:
     assert technique == row.technique()
     assert hash(technique) == hash(row.technique())
     wanted = [p.name for p in inspect.signature(technique.apply).parameters.values() if p.default is p.empty]
-    assert wanted == (["backbone", "batches"] if row.calibrated else ["backbone"])
+    assert wanted == (["backbone", "batches"] if row.images else ["backbone"])
 
 
 @pytest.mark.parametrize("row", TECHNIQUES, ids=lambda row: row.name)

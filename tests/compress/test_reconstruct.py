@@ -9,8 +9,7 @@ from torch.fx import GraphModule, Node
 
 from vitc.compress.graph import WEIGHTED, aten, tensor
 from vitc.compress.quantize import EFFORTS, Quantize
-from vitc.compress.reconstruct import Draws, Reconstruct, blocks, learn_input, learn_weight
-from vitc.compress.scheme import Grid
+from vitc.compress.reconstruct import Draws, Reconstruct, blocks
 from vitc.compress.weights import SAFE
 from vitc.models.backbone import Backbone, Preprocessing
 from vitc.models.program import trace
@@ -74,29 +73,6 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few steps, fast ones: the model is tiny."""
     short = Reconstruct(steps=40, batch=8, weight_rate=1e-3, range_rate=5e-3)
     monkeypatch.setitem(EFFORTS, "high", short)
-
-
-def test_gradients_pass_where_nothing_is_clipped_and_scales_learn() -> None:
-    x = torch.tensor([-10.0, -0.3, 0.24, 0.26, 10.0], requires_grad=True)
-    scale = torch.tensor(0.1, requires_grad=True)
-    rounded = learn_input(x, scale, Grid(0.1, 2, 0, 15))
-    assert torch.allclose(rounded, torch.tensor([-0.2, -0.2, 0.2, 0.3, 1.3]))
-    rounded.sum().backward()
-    assert x.grad is not None
-    assert scale.grad is not None
-    assert x.grad.tolist() == [0.0, 0.0, 1.0, 1.0, 0.0]
-    # What clips moves with the scale by its code; the rest by what rounding added, in steps.
-    assert scale.grad.item() == pytest.approx(-2 - 2 + (2 - 2.4) + (3 - 2.6) + 13, abs=1e-4)
-
-
-@pytest.mark.parametrize(("bits", "values"), [(1, [-0.5, -0.5, 0.5, 0.5]), (2, [-0.5, 0.0, 0.0, 0.5])])
-def test_weights_learn_on_the_grid_of_their_bits(bits: int, values: list[float]) -> None:
-    weight = torch.tensor([[-0.6, -0.1, 0.1, 0.4]], requires_grad=True)
-    rounded = learn_weight(weight, torch.tensor([[0.5]]), bits)
-    assert rounded[0].tolist() == values
-    rounded.sum().backward()
-    assert weight.grad is not None
-    assert weight.grad.tolist() == [[0.0, 1.0, 1.0, 1.0]]
 
 
 @pytest.mark.parametrize("bits", [1, 8])

@@ -15,6 +15,7 @@ from vitc.models.data import (
     ImageSet,
     check_disjoint,
     find,
+    is_labelled,
     split,
     take,
 )
@@ -229,3 +230,20 @@ def test_a_calibration_image_that_is_scored_is_refused(tmp_path: Path) -> None:
     calibration = named(tmp_path, {"c.png": "c", "d.png": "same"})
     with pytest.raises(UserError, match=r"1 of 2 calibration images are scored too \(first: d\.png\)"):
         check_disjoint(scored, calibration)
+
+
+def test_labels_are_seen_where_a_manifest_or_folders_give_them(tmp_path: Path) -> None:
+    put(tmp_path, "holidays/1.jpg", "work/1.jpg")
+    assert not is_labelled("demo", PETS)
+    assert not is_labelled(str(tmp_path), PETS), "two folders are not three classes"
+    put(tmp_path, "ant/1.jpg")
+    assert is_labelled(str(tmp_path), PETS), "as many folders as classes"
+    assert is_labelled(str(tmp_path), PETS) == all(
+        image.label is not None for image in find(str(tmp_path), PETS, labelled=True).images
+    )
+    put(tmp_path, "loose.jpg")
+    assert not is_labelled(str(tmp_path), PETS)
+    (tmp_path / "manifest.csv").write_text("path\nloose.jpg\n")
+    assert not is_labelled(str(tmp_path), PETS)
+    (tmp_path / "manifest.csv").write_text("path,label\nloose.jpg,1\n")
+    assert is_labelled(str(tmp_path), PETS)

@@ -1,0 +1,64 @@
+"""What a teacher said of some views, kept small: the shares of its first classes, and what its last layer read.
+
+Shares that are left out are taken to be equal (TinyViT, arXiv 2207.10666, stores logits so).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ...atomic import replacing
+
+KEPT = 100
+"""Classes whose shares are kept, where there are more."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A row a view."""
+
+    shares: Tensor
+    """[N, K], logarithms, in half precision."""
+    classes: Tensor
+    """[N, K], whose shares these are."""
+    features: Tensor
+    """[N, ...], in half precision; [N, 0] where there are none."""
+
+    def at(self, places: Sequence[int], outputs: int) -> tuple[Tensor, Tensor]:
+        """Shares of all classes [B, outputs], and features."""
+        rows = list(places)
+        return dense(self.shares[rows], self.classes[rows], outputs), self.features[rows].float()
+
+    def save(self, path: Path) -> None:
+        """Write them, whole or not at all."""
+        tensors = {"shares": self.shares, "classes": self.classes, "features": self.features}
+        with replacing(path) as partial:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
+
+    @classmethod
+    def load(cls, path: Path) -> "Answers":
+        """What `save` wrote."""
+        return cls(**load_file(path))
+
+
+def sparse(logits: Tensor, features: Tensor | None) -> Answers:
+    """What is kept of a teacher's answers."""
+    shares, classes = logits.float().log_softmax(1).topk(min(KEPT, logits.shape[1]), dim=1)
+    kept = logits.new_zeros(len(logits), 0) if features is None else features
+    return Answers(shares.half(), classes.int(), kept.half())
+
+
+def dense(shares: Tensor, classes: Tensor, outputs: int) -> Tensor:
+    """The shares of all classes: those that are kept, and the rest of the whole spread over the others."""
+    kept = shares.float().exp()
+    total = kept.sum(1, keepdim=True)
+    others = outputs - kept.shape[1]
+    if not others:
+        return torch.zeros(len(kept), outputs).scatter_(1, classes.long(), kept / total)
+    kept = kept / total.clamp_min(1)
+    rest = (1 - kept.sum(1, keepdim=True)).clamp_min(0) / others
+    return rest.expand(-1, outputs).scatter(1, classes.long(), kept)

@@ -1,0 +1,38 @@
+"""What training runs on: one CPU or GPU, or as many as `accelerate launch` started processes for."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+from .duration import BF16, FP32
+
+
+def accelerator() -> "Accelerator":
+    """This process's part in the training."""
+    from accelerate import Accelerator
+
+    return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")  # precision is this package's own
+
+
+def precisions(device: torch.device) -> tuple[str, ...]:
+    """What is worth trying on a device: half precision where it multiplies in it."""
+    if device.type == "cuda":
+        return (FP32, BF16) if torch.cuda.is_bf16_supported() else (FP32,)
+    return (FP32, BF16) if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else (FP32,)
+
+
+def seconds(work: Callable[[], object], device: torch.device, times: int = 2) -> float:
+    """How long some work takes, once it is warm; the mean of several times."""
+    found = []
+    for _ in range(times + 1):
+        started = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        found.append(time.perf_counter() - started)
+    return sum(found[1:]) / times

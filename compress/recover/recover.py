@@ -1,0 +1,63 @@
+"""Self-distillation from the untouched backbone, on images that need no labels (arXiv 1503.02531, TinyViT 2207.10666).
+
+After tokens or neurons were taken away, what is left learns to make up for them. After rounding, codes and ranges learn
+(quantization-aware training with gradients that pass straight through, LSQ, arXiv 1902.08153).
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from safetensors.torch import load_file
+
+from ...errors import UserError
+from ...models.backbone import Backbone
+from ...models.data import Batches
+from ...models.indexed import indexed
+from ..aids import Aids
+from .duration import parse
+from .student import Student
+from .training import How, Lesson, Training
+from .views import Views
+
+
+@dataclass(frozen=True)
+class Recover:
+    """How long: minutes as `30`, or steps as `800steps`."""
+
+    duration: str = "20steps"
+    seed: int = 0
+    how: How = field(default_factory=How)
+
+    def __post_init__(self) -> None:
+        """Refuse what is no time."""
+        parse(self.duration)
+
+    def check(self, backbone: Backbone) -> None:
+        """Refuse what does not tell classes apart: what is learned from is how sure the teacher is of each."""
+        if backbone.outputs < 2:
+            raise UserError(f"{backbone.name} answers {backbone.outputs} number; recovery needs 2 classes or more")
+
+    def apply(self, backbone: Backbone, batches: Batches, aids: Aids | None = None) -> Backbone:
+        """The backbone with weights that answer more as the teacher does; without a teacher, as itself."""
+        self.check(backbone)
+        aids = aids or Aids()
+        images = indexed(batches)
+        if images.count < 2:
+            raise UserError(f"{images.count} images are too few to recover on: name a folder with --recover-data")
+        with torch.enable_grad():
+            student = Student(backbone, load_file(aids.floats) if aids.floats else None)
+            lesson = Lesson(
+                Student(aids.teacher or backbone),
+                Views(images, backbone.preprocessing, self.seed),
+                parse(self.duration),
+                aids.labels,
+                aids.folder,
+            )
+            state = Training(student, lesson, self.how).run(aids.advance)
+        word = f"{state.steps}steps:{state.precision}"
+        aids.losses.notes.append(
+            f"recover: divergence from the teacher on held-out images {state.history[0]:.3g} -> "
+            f"{min(state.history):.3g}, best after {state.best_step} of {state.steps} steps"
+            f"; --recover {word} repeats it"
+        )
+        return student.backbone(f"recover {word}")

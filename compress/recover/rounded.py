@@ -1,0 +1,98 @@
+"""Rounding operators as modules that learn: ranges, layers in codes, and those that only let gradients through."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+from torch.nn import functional
+
+from ..graph import arguments, as_node, assign, tensor
+from ..ops import QUANTIZED
+from ..straight_through import as_weight, final, grid_of, learn_input, learn_weight, near, range_of, spread
+from ..walk import ROUNDS
+
+QUANTIZE = torch.ops.vitc.quantize.default
+LINEAR, CONVOLUTION = QUANTIZED.values()
+CODES = "_codes"
+"""How the tensor of a layer's codes is called, after its weight."""
+
+
+class Rounded(nn.Module):
+    """Stands for one node of a quantized program."""
+
+    def write(self, program: GraphModule, node: Node) -> None:
+        """Give the node what was learned; there may be nothing."""
+
+
+class Range(Rounded):
+    """An input that is rounded to a grid whose scale learns."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self.grid = grid_of(node)
+        self.log_scale = nn.Parameter(torch.tensor(self.grid.scale).log())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rounded."""
+        return learn_input(x.float(), self.log_scale.exp(), self.grid)
+
+    def write(self, program: GraphModule, node: Node) -> None:  # noqa: ARG002 (as all of them)
+        """The range of the learned scale."""
+        node.args = (node.args[0], *range_of(self.grid, self.log_scale), *node.args[3:])
+
+
+class Layer(Rounded):
+    """A linear or a convolution whose codes learn through float weights that round to them."""
+
+    def __init__(self, program: GraphModule, node: Node, floats: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        _, codes_of, scale_of, bias_of, *self.geometry, self.bits = arguments(node)
+        codes, scale = tensor(program, codes_of), tensor(program, scale_of)
+        weight = floats.get(str(codes_of.target).removesuffix(CODES))
+        exact = as_weight(codes, codes) * spread(scale, codes.t() if codes.dim() == 2 else codes)
+        chosen = exact.contiguous() if weight is None else near(weight.float(), codes, scale, self.bits)
+        self.weight = nn.Parameter(chosen)
+        self.log_scale = nn.Parameter(spread(scale, chosen).log())
+        self.bias = None if bias_of is None else nn.Parameter(tensor(program, bias_of).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the layer gives with its weight rounded."""
+        weight = learn_weight(self.weight, self.log_scale.exp(), self.bits)
+        if weight.dim() == 2:
+            return functional.linear(x, weight, self.bias)
+        return functional.conv2d(x, weight, self.bias, *self.geometry)
+
+    def write(self, program: GraphModule, node: Node) -> None:
+        """The codes, scales and bias that were learned."""
+        codes, scale = final(self.weight, self.log_scale, self.bits)
+        bias = None if self.bias is None else self.bias.detach()
+        for stored, value in zip(arguments(node)[1:4], (codes, scale, bias), strict=True):
+            if value is not None:
+                assign(program, as_node(stored), value)
+
+
+class Passed(Rounded):
+    """Rounding whose grid stays as it is."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self.operator: Any = node.target
+        self.others = node.args[1:]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rounded; gradients pass as if it were not."""
+        given: Tensor = x + (self.operator(x.detach(), *self.others) - x.detach())
+        return given
+
+
+def rounded(program: GraphModule, node: Node, floats: Mapping[str, Tensor]) -> Rounded | None:
+    """What stands for a node while it learns; None for what does not round."""
+    if node.target is QUANTIZE:
+        return Range(node)
+    if node.target in ROUNDS:
+        return Passed(node)
+    if node.target in (LINEAR, CONVOLUTION):
+        return Layer(program, node, floats)
+    return None

@@ -1,0 +1,117 @@
+"""A backbone as something that learns: its answers, what its last layer reads, and what it becomes afterwards.
+
+Norms stay as they are in eval mode, and nothing is dropped out: what learns is the program that will be exported. Of a
+quantized program the codes learn through float weights that round to them, and ranges learn too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Graph, GraphModule, Node
+
+from ...models.backbone import FLOAT, Backbone
+from ...models.program import trace
+from ..fold_norm import fold
+from ..graph import VIEWS, WEIGHTED, as_node, assign, attribute
+from ..ops import QUANTIZED
+from ..walk import ROUNDS
+from .rounded import Rounded, rounded
+
+LAYERS = (*WEIGHTED, *QUANTIZED.values())
+PREFIX = "learned_"
+"""How the modules are called that stand for a program's rounding operators."""
+
+
+class Student(nn.Module):
+    """Images in; answers, and what the last layer reads, out."""
+
+    def __init__(self, backbone: Backbone, floats: Mapping[str, Tensor] | None = None) -> None:
+        super().__init__()
+        self._backbone = [backbone]  # in a list: it is no part of the module
+        program = trace(backbone.module, backbone.preprocessing.input_size)
+        if backbone.precision == FLOAT:
+            fold(program)
+        self._program = [program]
+        self.net = learning(program, floats or {})
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits [N, classes], and features where the program has any."""
+        logits, features = self.net(images)
+        return logits.flatten(1), features
+
+    def learned(self) -> dict[str, Tensor]:
+        """What learns, by name."""
+        return {name: one.detach() for name, one in self.net.named_parameters() if one.requires_grad}
+
+    def learn(self, values: Mapping[str, Tensor]) -> None:
+        """Take over what was learned."""
+        with torch.no_grad():
+            for name, one in self.net.named_parameters():
+                if name in values:
+                    one.copy_(values[name])
+
+    def groups(self, rate: float, of_codes: float, of_ranges: float) -> list[dict[str, Any]]:
+        """What learns, and how fast: weights behind codes, logarithms of scales, and all else."""
+        rates = {"weight": of_codes, "log_scale": of_ranges}
+        found: dict[float, list[Tensor]] = {}
+        for name, one in self.net.named_parameters():
+            if one.requires_grad:
+                rounds = name.startswith(PREFIX)
+                found.setdefault(rates.get(name.rpartition(".")[2], rate) if rounds else rate, []).append(one)
+        return [{"params": those, "lr": own, "initial": own} for own, those in sorted(found.items())]
+
+    def backbone(self, word: str) -> Backbone:
+        """What was learned, as a backbone; `word` says how."""
+        backbone, program = self._backbone[0], self._program[0]
+        self.net.to("cpu")
+        modules, values = dict(self.net.named_children()), self.learned()
+        for node in program.graph.nodes:
+            module = modules.get(PREFIX + node.name)
+            if isinstance(module, Rounded):
+                module.write(program, node)
+            elif node.op == "get_attr" and node.target in values:
+                assign(program, node, values[node.target])
+        program.recompile()
+        made = trace(program, backbone.preprocessing.input_size)
+        return replace(backbone, module=made, form=(*backbone.form, word))
+
+
+def learning(program: GraphModule, floats: Mapping[str, Tensor]) -> GraphModule:
+    """A program with the same parameters, rounding that lets gradients through, and features beside its answers."""
+    graph, copies, held = Graph(), dict[Node, Node](), dict[str, Any]()
+    for node in program.graph.nodes:
+        if node.op == "output":
+            break
+        if (module := rounded(program, node, floats)) is not None:
+            held[PREFIX + node.name] = module
+            copies[node] = graph.call_module(PREFIX + node.name, (copies[as_node(node.args[0])],))
+            continue
+        copies[node] = graph.node_copy(node, lambda read: copies[read])
+        if node.op == "get_attr":
+            held[str(node.target)] = own(attribute(program, node))
+    (answer,) = node.all_input_nodes
+    features = features_of(answer)
+    graph.output((copies[answer], copies[features] if features else None))
+    for node in reversed(graph.nodes):
+        if node.op == "get_attr" and not node.users:  # codes: their layers hold float weights
+            graph.erase_node(node)
+    return GraphModule(held, graph)
+
+
+def own(value: Any) -> Any:
+    """A parameter of its own, with the same values; anything else as it is, as it does not learn."""
+    return nn.Parameter(value.detach().clone(), value.is_floating_point()) if isinstance(value, nn.Parameter) else value
+
+
+def features_of(answer: Node) -> Node | None:
+    """What the last layer reads, before it is rounded; None where the answer comes from elsewhere."""
+    node = answer
+    while node.target in VIEWS:
+        node = as_node(node.args[0])
+    if node.target not in LAYERS:
+        return None
+    source = as_node(node.args[0])
+    return as_node(source.args[0]) if source.target in ROUNDS else source

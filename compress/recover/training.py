@@ -1,0 +1,243 @@
+"""Self-distillation: a student learns to answer as its teacher does, and the best there was on held-out images is kept.
+
+Each step is a function of its number, the seed and the images, so a run that was stopped goes on as if it had not been.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from . import devices
+from .checkpoint import State
+from .duration import BF16, FP32, Duration
+from .loss import Wanted, Weights, distance, loss
+from .plan import Costs, Course, steps_in
+from .student import Student
+from .teaching import Teaching
+from .views import Views
+
+CHECKS = 20
+"""How often the held-out images are looked at; each time the state is saved."""
+PATIENCE = 10
+"""Checks in a row without a better one after which it ends."""
+AGREES = 1.0
+"""Features are compared if they are nearer to the teacher's than its mean is: else they mean something else."""
+
+
+@dataclass(frozen=True)
+class How:
+    """The knobs of the training."""
+
+    batch: int = 32
+    rate: float = 6e-5
+    """At its highest: with three times as much, DeiT-Tiny forgot at first more than it learned."""
+    of_codes: float = 2e-4
+    """Rate of the float weights behind codes, which must go some way before anything changes."""
+    of_ranges: float = 2e-3
+    """Rate of the logarithms of scales."""
+    warmup: float = 0.05
+    """Share of the steps in which rates rise."""
+    views: int = 10
+    """Random crops of an image; after so many the first come again."""
+    held_out: float = 0.1
+    """Share of the images that is not learned from, but looked at."""
+    most_held_out: int = 200
+    weights: Weights = field(default_factory=Weights)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What there is to learn from, and for how long."""
+
+    teacher: Student
+    views: Views
+    duration: Duration
+    labels: Tensor | None = None
+    """Classes of the images, in their order, where they are known."""
+    folder: Path | None = None
+    """Where a run that is stopped leaves what it had."""
+
+
+class Training:
+    """A student on its way."""
+
+    def __init__(self, student: Student, lesson: Lesson, how: How) -> None:
+        self.started = time.monotonic()
+        self.how, self.lesson, self.accelerator = how, lesson, devices.accelerator()
+        self.device = self.accelerator.device
+        order = shuffled(lesson.views.images.count, lesson.views.seed, 0)
+        aside = min(max(1, round(how.held_out * len(order))), how.most_held_out)
+        self.held, self.places = order[:aside], order[aside:] or order
+        self.batch = min(how.batch, len(self.places))
+        self.student = student.to(self.device)
+        teacher = lesson.teacher.to(self.device)
+        self.teaching = Teaching(teacher, lesson.views, self.places, self.batch, self.accelerator, lesson.folder)
+        self.wanted = [self._answers(teacher, places) for places in self._parts()]
+
+    def run(self, advance: Callable[[int], None]) -> State:
+        """Learn, or go on learning; the student is left as the best there was. `advance` is told of percents."""
+        found = State.load(self.lesson.folder)
+        self.accelerator.wait_for_everyone()  # before any of them saves
+        state = found or self._begun()
+        self.student.learn(state.learned)
+        model = self.accelerator.prepare(self.student)
+        groups = self.student.groups(self.how.rate, self.how.of_codes, self.how.of_ranges)
+        optimizer = self.accelerator.prepare(torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0))
+        if state.optimizer:
+            optimizer.load_state_dict(state.optimizer)
+        advance(100 * state.step // state.steps)
+        interval = -(-state.steps // CHECKS)
+        while state.step < state.steps and not ended(state, interval):
+            self._step(state, model, optimizer)
+            state.step += 1
+            advance(100 * state.step // state.steps - 100 * (state.step - 1) // state.steps)
+            if state.step % interval == 0 or state.step == state.steps:
+                self._check(state, optimizer)
+        self.student.learn(state.best)
+        return state
+
+    def _begun(self) -> State:
+        """The state before the first step: what is measured is measured now, and then fixed."""
+        apart, features = self._held_out()
+        duration = self.lesson.duration
+        state = State(duration.steps or 0, duration.precision or FP32, history=[apart])
+        state.compares_features = features < AGREES
+        if duration.minutes is not None:
+            state.precision, state.steps = self._measured(duration.minutes * 60, duration.precision)
+        state.learned = state.best = copied(self.student.learned())
+        self._save(state)
+        return state
+
+    def _measured(self, budget: float, precision: str | None) -> tuple[str, int]:
+        """The faster arithmetic, unless one is asked for, and the steps that there is time for."""
+        wanted = self.teaching.of(0)  # in time that counts
+        images = self.lesson.views.drawn(self.places[: self.batch], 0)
+        rows = range(self.batch)[self.accelerator.process_index :: self.accelerator.num_processes] or range(1)
+        target = self._wanted(wanted.at(rows, self._outputs()), rows, compares=False)
+
+        def work(name: str) -> None:
+            with self._arithmetic(name):
+                views = self.lesson.views.drawn([self.places[row] for row in rows], 0)
+                logits, features = self.student(views.to(self.device))
+            loss(logits, features, target, self.how.weights).backward()
+            self.student.zero_grad()
+
+        names = (precision,) if precision else devices.precisions(self.device)
+        took = {name: devices.seconds(partial(work, name), self.device) for name in names}
+        best = min(took, key=lambda name: took[name])
+        answers = devices.seconds(lambda: self.teaching.answer(images), self.device, 1) / self.batch
+        costs = Costs(took[best], answers * len(self.places), answers * len(self.held))
+        course = Course(self._per_pass(), self.how.views, CHECKS)
+        steps = steps_in(budget - (time.monotonic() - self.started), costs, course)
+        return self._agreed((best, steps))
+
+    def _agreed(self, found: tuple[str, int]) -> tuple[str, int]:
+        """What the first process found, for all of them."""
+        from accelerate.utils import broadcast_object_list
+
+        precision, steps = broadcast_object_list(list(found))
+        return str(precision), int(steps)
+
+    def _step(self, state: State, model: Any, optimizer: Any) -> None:
+        """One step, on this process's part of the batch."""
+        number, at = divmod(state.step, self._per_pass())
+        view = number % self.how.views
+        order = shuffled(len(self.places), self.lesson.views.seed, number + 1)
+        rows = order[at * self.batch : (at + 1) * self.batch]
+        rows = rows[self.accelerator.process_index :: self.accelerator.num_processes] or rows[:1]
+        wanted = self._wanted(self.teaching.of(view).at(rows, self._outputs()), rows, compares=state.compares_features)
+        images = self.lesson.views.drawn([self.places[row] for row in rows], view).to(self.device)
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial"] * rate_at(state.step, state.steps, self.how.warmup)
+        with torch.enable_grad():
+            with self._arithmetic(state.precision):
+                logits, features = model(images)
+            self.accelerator.backward(loss(logits, features, wanted, self.how.weights))
+        self.accelerator.clip_grad_norm_(self.student.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def _wanted(self, answers: tuple[Tensor, Tensor], rows: Sequence[int], *, compares: bool) -> Wanted:
+        shares, features = (one.to(self.device) for one in answers)
+        labels = self.lesson.labels
+        known = None if labels is None else labels[[self.places[row] for row in rows]].to(self.device)
+        return Wanted(shares, features if compares else None, known)
+
+    def _check(self, state: State, optimizer: Any) -> None:
+        """Look at the held-out images, remember the best, save."""
+        apart, _ = self._held_out()
+        if apart < min(state.history):
+            state.best_step, state.best = state.step, copied(self.student.learned())
+        state.history.append(apart)
+        state.learned, state.optimizer = copied(self.student.learned()), optimizer.state_dict()
+        self._save(state)
+
+    def _save(self, state: State) -> None:
+        if self.accelerator.is_main_process:
+            state.save(self.lesson.folder)
+        self.accelerator.wait_for_everyone()
+
+    def _held_out(self) -> tuple[float, float]:
+        """How far the answers on held-out images are from the teacher's, and what the last layer reads."""
+        apart = features = 0.0
+        for places, (logits, read) in zip(self._parts(), self.wanted, strict=True):
+            found, mine = self._answers(self.student, places)
+            kl = functional.kl_div(found.log_softmax(1), logits.log_softmax(1), reduction="sum", log_target=True)
+            apart += float(kl)
+            if mine is None or read is None or mine.shape != read.shape:
+                features = math.inf
+            else:
+                features += float(distance(mine, read)) * len(places)
+        return apart / len(self.held), features / len(self.held)
+
+    def _answers(self, model: Student, places: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """What a model says of images as they are scored."""
+        with torch.no_grad():
+            logits, features = model(self.lesson.views.plain(places).to(self.device))
+        return logits, features
+
+    def _arithmetic(self, precision: str) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=precision == BF16)
+
+    def _parts(self) -> Iterator[list[int]]:
+        """The held-out images, a batch at a time."""
+        return (self.held[at : at + self.batch] for at in range(0, len(self.held), self.batch))
+
+    def _per_pass(self) -> int:
+        return len(self.places) // self.batch
+
+    def _outputs(self) -> int:
+        return self.wanted[0][0].shape[1]
+
+
+def ended(state: State, interval: int) -> bool:
+    """Whether it has not become better for long."""
+    return state.step - state.best_step >= PATIENCE * interval
+
+
+def rate_at(step: int, steps: int, warmup: float) -> float:
+    """The share of its rate that a step learns with: rising first, then falling as a cosine does."""
+    rising = max(1, round(warmup * steps))
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+
+def shuffled(count: int, seed: int, number: int) -> list[int]:
+    """Places in random order, another for every number."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
+    order: list[int] = torch.randperm(count, generator=generator).tolist()
+    return order
+
+
+def copied(values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Values as they are now, in ordinary memory."""
+    return {name: value.cpu().clone() for name, value in values.items()}

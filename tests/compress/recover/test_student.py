@@ -1,0 +1,96 @@
+"""A student answers as its backbone does, has learning of its own, and becomes a backbone that answers as it does."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vitc.compress.quantize import Quantize
+from vitc.compress.recover.student import Student, features_of
+from vitc.models import saved
+from vitc.models.backbone import Backbone, Preprocessing
+from vitc.models.program import trace
+
+IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def backbone(small_vit: Callable[..., Backbone]) -> Backbone:
+    return small_vit(depth=1)
+
+
+@pytest.fixture(scope="module", params=["float", "w4a4", "attention"])
+def given(request: pytest.FixtureRequest, backbone: Backbone) -> Backbone:
+    if request.param == "float":
+        return backbone
+    how = Quantize(4, 4) if request.param == "w4a4" else Quantize(8, 8, attention=True, axiswise=True)
+    return how.apply(backbone, [IMAGES])
+
+
+def answers(backbone: Backbone) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = backbone.module(IMAGES)
+    return found
+
+
+def test_it_answers_as_its_backbone_and_shows_what_the_last_layer_reads(given: Backbone) -> None:
+    logits, features = Student(given)(IMAGES)
+    torch.testing.assert_close(logits.detach(), answers(given), rtol=1e-3, atol=1e-3)
+    assert features is not None
+    assert features.shape == (4, 32)
+
+
+def test_what_it_learns_is_its_own_and_becomes_a_backbone(given: Backbone) -> None:
+    before = given.fingerprint()
+    student = Student(given)
+    student(IMAGES)[0].square().sum().backward()
+    learning = {name: one for name, one in student.net.named_parameters() if one.requires_grad}
+    assert learning.keys() == student.learned().keys()
+    assert all(one.grad is not None for one in learning.values())
+    drawn = torch.Generator().manual_seed(1)
+    moved = {name: one + 0.05 * torch.randn(one.shape, generator=drawn) for name, one in student.learned().items()}
+    student.learn(moved)
+    with torch.no_grad():
+        wanted, _ = student(IMAGES)
+    made = student.backbone("recover 3steps:fp32")
+    assert given.fingerprint() == before
+    assert made.form == (*given.form, "recover 3steps:fp32")
+    assert made.precision == given.precision
+    torch.testing.assert_close(answers(made), wanted, rtol=1e-3, atol=2e-3)
+    assert (answers(made) - answers(given)).abs().max() > 0.01
+
+
+def test_codes_and_scales_learn_at_rates_of_their_own(backbone: Backbone) -> None:
+    assert [group["lr"] for group in Student(backbone).groups(1.0, 2.0, 3.0)] == [1.0]
+    student = Student(Quantize(4, 4).apply(backbone, [IMAGES]))
+    groups = student.groups(1.0, 2.0, 3.0)
+    assert [group["lr"] for group in groups] == [group["initial"] for group in groups] == [1.0, 2.0, 3.0]
+    others, codes, scales = (len(group["params"]) for group in groups)
+    assert others + codes + scales == len(student.learned())
+    assert scales == sum(name.endswith("log_scale") for name in student.learned())
+    assert codes == 6, "patches, four layers of a block, the head"
+
+
+def test_batch_norms_are_folded_and_stay_as_they_were() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 30 * 30, 5))
+    backbone = Backbone("tiny", module.eval(), Preprocessing((3, 32, 32)), 5, (), "abc")
+    student = Student(backbone)
+    assert set(student.learned()) == {"0.weight", "0.bias", "4.weight", "4.bias"}
+    torch.testing.assert_close(student(IMAGES)[0].detach(), answers(backbone), rtol=1e-4, atol=1e-4)
+
+
+def test_without_a_last_layer_there_are_no_features() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    program = trace(module.eval(), (3, 32, 32))
+    (answer,) = program.graph.find_nodes(op="output")[0].all_input_nodes
+    assert features_of(answer) is None
+
+
+def test_it_reads_saved_programs(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("saved") / "model.pt2"
+    saved.save(Quantize(4, 4).apply(backbone, [IMAGES]), path)
+    loaded = saved.load(path)
+    made = Student(loaded).backbone("recover 0steps:fp32")
+    torch.testing.assert_close(answers(made), answers(loaded), rtol=1e-3, atol=1e-3)

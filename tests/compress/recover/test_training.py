@@ -1,0 +1,162 @@
+"""Training goes on where it was stopped as if it had not been, keeps the best there was, and ends in time."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vitc.compress.recover import devices, training
+from vitc.compress.recover.checkpoint import State
+from vitc.compress.recover.duration import Duration, parse
+from vitc.compress.recover.loss import Weights
+from vitc.compress.recover.student import Student
+from vitc.compress.recover.training import PATIENCE, How, Lesson, Training, rate_at, shuffled
+from vitc.compress.recover.views import Views
+from vitc.models.backbone import Backbone, Preprocessing
+from vitc.models.indexed import Held
+
+HOW = How(batch=8, rate=3e-3, views=2)
+IMAGES = torch.randn(60, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+
+
+def student(moved: float = 0.0) -> Student:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(192, 16), nn.GELU(), nn.Linear(16, 6)).eval()
+    for parameter in module.parameters():
+        parameter.data.add_(moved * torch.randn_like(parameter))
+    return Student(Backbone("tiny", module, Preprocessing((3, 8, 8)), 6, (), "abc"))
+
+
+def lesson(
+    folder: Path | None = None, duration: Duration | None = None, labels: Tensor | None = None, seed: int = 0
+) -> Lesson:
+    views = Views(Held(IMAGES), Preprocessing((3, 8, 8)), seed)
+    return Lesson(student(), views, duration or parse("20steps"), labels, folder)
+
+
+def learned(moved: float = 0.05, how: How = HOW, given: Lesson | None = None) -> tuple[dict[str, Tensor], State]:
+    pupil = student(moved)
+    state = Training(pupil, given or lesson(), how).run(lambda _: None)
+    return pupil.learned(), state
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_student_comes_nearer_to_its_teacher() -> None:
+    _, state = learned(0.02, given=lesson(duration=parse("60steps")))
+    assert min(state.history) < 0.7 * state.history[0]
+    assert state.compares_features
+
+
+@pytest.mark.parametrize("after", [1, 7, 12, 19])
+def test_stopped_and_resumed_it_ends_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    monkeypatch.setattr(training, "CHECKS", 4)
+    told: list[int] = []
+
+    def stop(percent: int) -> None:
+        told.append(percent)
+        if len(told) == after:
+            raise KeyboardInterrupt
+
+    whole, uninterrupted = learned()
+    with pytest.raises(KeyboardInterrupt):
+        Training(student(0.05), lesson(tmp_path), HOW).run(stop)
+    kept = State.load(tmp_path)
+    assert kept is not None
+    assert kept.step == max(0, after - 2) // 5 * 5
+    resumed, state = learned(given=lesson(tmp_path))
+    assert same(resumed, whole)
+    assert (state.history, state.best_step) == (uninterrupted.history, uninterrupted.best_step)
+
+
+def test_the_same_seed_gives_the_same_and_another_another() -> None:
+    first, _ = learned()
+    assert same(first, learned()[0])
+    assert not same(first, learned(given=lesson(seed=1))[0])
+
+
+def test_what_has_nothing_to_learn_ends_early_and_stays_as_it_was() -> None:
+    found, state = learned(0.0, given=lesson(duration=parse("100steps")))
+    assert same(found, student().learned())
+    assert (state.best_step, state.step) == (0, PATIENCE * 5)
+
+
+def test_the_best_is_kept_whatever_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "CHECKS", 10)
+    wild = How(batch=8, rate=0.5, views=2)
+    found, state = learned(0.02, wild)
+    assert state.best_step < state.step
+    assert same(found, state.best)
+    pupil = student()
+    pupil.learn(found)
+    apart, _ = Training(pupil, lesson(), wild)._held_out()
+    assert apart == pytest.approx(min(state.history), rel=1e-5)
+
+
+def test_held_out_images_are_not_learned_from() -> None:
+    found = Training(student(), lesson(), HOW)
+    assert (len(found.held), len(found.places)) == (6, 54)
+    assert not set(found.held) & set(found.places)
+
+
+def test_labels_are_learned_where_they_are_known() -> None:
+    labels, how, time = torch.full((60,), 3), replace(HOW, weights=Weights(labels=5.0)), parse("40steps")
+    pupil, without = Training(student(), lesson(None, time, labels), how), Training(student(), lesson(None, time), how)
+    for one in (pupil, without):
+        state = one._begun()
+        model, optimizer = one.student, torch.optim.AdamW(one.student.groups(how.rate, 0.0, 0.0))
+        for step in range(state.steps):
+            state.step = step
+            one._step(state, model, optimizer)
+    views = lesson().views.plain(range(60))
+    shares = [one.student(views)[0].softmax(1)[:, 3].mean() for one in (pupil, without)]
+    assert shares[0] > shares[1] + 0.05
+
+
+def test_features_that_mean_something_else_are_not_compared() -> None:
+    pupil = student()
+    first = next(name for name, value in pupil.learned().items() if value.shape == (16, 192))
+    pupil.learn({first: -3 * pupil.learned()[first].flip(0)})
+    assert not Training(pupil, lesson(), HOW).run(lambda _: None).compares_features
+
+
+def test_minutes_become_steps_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "precisions", lambda _: ("fp32", "bf16"))
+    costs = iter([0.5, 0.25, 0.1])
+    monkeypatch.setattr(devices, "seconds", lambda work, *_: (work(), next(costs))[1])
+    pupil = Training(student(0.05), lesson(tmp_path, Duration(0.2, None, None)), HOW)
+    state = pupil._begun()
+    assert state.precision == "bf16", "the faster one"
+    assert 20 < state.steps < 12 / 0.25
+    assert same(pupil.student.learned(), student(0.05).learned()), "measuring teaches nothing"
+    resumed, again = learned(given=lesson(tmp_path, Duration(0.2, None, None)))
+    assert again.steps == state.steps
+    repeated, _ = learned(given=lesson(duration=parse(f"{state.steps}steps:bf16")))
+    assert same(resumed, repeated)
+
+
+def test_percents_add_up_to_a_hundred() -> None:
+    told: list[int] = []
+    Training(student(0.05), lesson(duration=parse("7steps")), HOW).run(told.append)
+    assert sum(told) == 100
+
+
+def test_rates_rise_and_fall() -> None:
+    rates = [rate_at(step, 100, 0.1) for step in range(100)]
+    assert rates[9] == rates[10] == 1
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert 0 < rates[0] < 0.2
+    assert 0 < rates[-1] < 0.01
+    assert rate_at(0, 1, 0.05) == 1
+
+
+def test_every_place_comes_once_a_pass() -> None:
+    assert sorted(shuffled(20, 0, 3)) == list(range(20))
+    assert shuffled(20, 0, 3) != shuffled(20, 0, 4) != shuffled(20, 1, 4)

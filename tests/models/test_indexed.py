@@ -1,0 +1,24 @@
+"""Images come in any order, from memory or from where they lie."""
+
+import numpy as np
+import torch
+
+from vitc.models.backbone import Preprocessing
+from vitc.models.decode import Pixels
+from vitc.models.indexed import Indexed, indexed
+
+
+def test_batches_are_held_in_memory() -> None:
+    images = torch.arange(10.0).view(5, 2)
+    found = indexed([images[:3], images[3:]])
+    assert found.count == 5
+    assert torch.equal(found.at([4, 0]), images[[4, 0]])
+
+
+def test_decoded_images_stay_where_they_lie() -> None:
+    content = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 4), dtype=np.uint8)
+    batches = Pixels(content, None, tuple("abcde"), (), Preprocessing((3, 4, 4))).batches(2)
+    found = indexed(batches)
+    assert isinstance(batches, Indexed)
+    assert found.count == 5
+    assert torch.equal(found.at([4, 0, 1]), torch.cat(list(batches))[[4, 0, 1]])
