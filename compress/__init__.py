@@ -42,6 +42,13 @@ KINDS = ("tokens", "structure", "factorize", "recover", "bits")
 TECHNIQUES = (
     Row("merge", "tokens", Merge, "ToMe, arXiv 2210.09461", Merge, calibrated=False),
     Row("drop", "tokens", Drop, "EViT, arXiv 2202.07800", Drop, calibrated=False),
-    Row("prune", "structure", Prune, "what the others make up for goes: VBP, and CORP, arXiv 2602.05243", parse),
+    Row(
+        "prune",
+        "structure",
+        Prune,
+        "what the others make up for goes: VBP, and CORP, arXiv 2602.05243; or whole channels: DepGraph, arXiv 2301.12900, "
+        "Isomorphic Pruning, arXiv 2407.04616, NViT, arXiv 2110.04869",
+        parse,
+    ),
     Row("quantize", "bits", Quantize, "static, equalized, compensated: docs/quantization.md"),
 )
