@@ -46,8 +46,8 @@ TECHNIQUES = (
         "prune",
         "structure",
         Prune,
-        "what the others make up for goes: VBP, and CORP, arXiv 2602.05243; or whole channels: DepGraph, arXiv 2301.12900, "
-        "Isomorphic Pruning, arXiv 2407.04616, NViT, arXiv 2110.04869",
+        "what the others make up for goes: VBP, and CORP, arXiv 2602.05243; or whole channels: DepGraph, "
+        "arXiv 2301.12900, Isomorphic Pruning, arXiv 2407.04616, NViT, arXiv 2110.04869",
         parse,
     ),
     Row("quantize", "bits", Quantize, "static, equalized, compensated: docs/quantization.md"),
