@@ -52,7 +52,14 @@ TAKING = ("tokens", "structure", "factorize")
 TECHNIQUES = (
     Row("merge", "tokens", Merge, "ToMe, arXiv 2210.09461", Merge, images=None),
     Row("drop", "tokens", Drop, "EViT, arXiv 2202.07800", Drop, images=None),
-    Row("prune", "structure", Prune, "what the others make up for goes: VBP, and CORP, arXiv 2602.05243", parse),
+    Row(
+        "prune",
+        "structure",
+        Prune,
+        "what the others make up for goes: VBP, and CORP, arXiv 2602.05243; or whole channels: DepGraph, "
+        "arXiv 2301.12900, Isomorphic Pruning, arXiv 2407.04616, NViT, arXiv 2110.04869",
+        parse,
+    ),
     Row("recover", "recover", Recover, "self-distillation: TinyViT, arXiv 2207.10666", Recover, images=RECOVERY),
     Row("quantize", "bits", Quantize, "static, equalized, compensated: docs/quantization.md"),
 )
