@@ -6,7 +6,7 @@ import torch
 
 from . import checks
 from .clock import engine
-from .compress.structure import Slim
+from .compress.slim import Slim
 from .errors import NotAvailable
 from .export import TARGETS, preflight
 from .export.preflight import Finding

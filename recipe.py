@@ -13,7 +13,7 @@ import tomli_w
 from .compress import CALIBRATION, TAKING, TECHNIQUES, Row, Technique
 from .compress.quantize import Quantize
 from .compress.recover import Recover
-from .compress.structure import Slim
+from .compress.slim import Slim
 from .compress.widths import Override
 from .errors import UserError
 from .export import TARGETS

@@ -18,7 +18,7 @@ import torch
 
 from vitc.atomic import write_text
 from vitc.compress.aids import Aids
-from vitc.compress.structure import Slim
+from vitc.compress.slim import Slim
 from vitc.errors import UserError
 from vitc.export import to_onnx
 from vitc.export.options import Options

@@ -4,8 +4,8 @@ from dataclasses import fields
 from typing import Any
 
 from ...errors import UserError
+from ..slim import Slim
 from .prune import Prune
-from .slim import Slim
 
 EXAMPLE = "neurons=0.1"
 SHARED = "multiple"

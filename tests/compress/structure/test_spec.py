@@ -2,7 +2,8 @@
 
 import pytest
 
-from vitc.compress.structure import Prune, Slim, parse
+from vitc.compress.slim import Slim
+from vitc.compress.structure import Prune, parse
 from vitc.errors import UserError
 
 

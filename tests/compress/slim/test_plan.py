@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from vitc.compress.structure.cuts import Group, Kept
-from vitc.compress.structure.plan import Terms, choose, summary, uniform, widths
+from vitc.compress.slim.cuts import Group, Kept
+from vitc.compress.slim.plan import Terms, choose, summary, uniform, widths
 
 GROUPS = (Group("a", "neurons", 32, ()), Group("b", "neurons", 32, ()), Group("h", "heads", 4, ()))
 WHOLE = {group.name: group.whole for group in GROUPS}

@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from vitc.compress.structure.groups import find_groups
+from vitc.compress.slim.groups import find_groups
 from vitc.errors import UserError
 from vitc.models.timm_ready import timm
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from vitc.compress.structure.cuts import Group, Kept
-from vitc.compress.structure.plan import Terms
-from vitc.compress.structure.table import look_up, measure
+from vitc.compress.slim.cuts import Group, Kept
+from vitc.compress.slim.plan import Terms
+from vitc.compress.slim.table import look_up, measure
 
 GROUPS = (Group("a", "neurons", 32, ()), Group("h", "heads", 4, ()))
 POINTS = [(1.0, 1.0), (0.8, 0.9), (0.6, 0.7)]

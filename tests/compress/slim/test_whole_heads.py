@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from vitc.compress.structure import whole_heads as heads
-from vitc.compress.structure.cuts import narrowed
+from vitc.compress.slim import whole_heads as heads
+from vitc.compress.slim.cuts import narrowed
 from vitc.models.timm_ready import timm
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from vitc.compress.structure.cuts import Cut, Group
-from vitc.compress.structure.gates import score
+from vitc.compress.slim.cuts import Cut, Group
+from vitc.compress.slim.gates import score
 
 EACH = torch.arange(4)
 CUTS = (

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from vitc.compress.structure.cuts import narrowed
-from vitc.compress.structure.groups import find_groups
-from vitc.compress.structure.load import load_of
+from vitc.compress.slim.cuts import narrowed
+from vitc.compress.slim.groups import find_groups
+from vitc.compress.slim.load import load_of
 from vitc.models.cost import cost
 from vitc.models.timm_ready import timm
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from vitc.compress.aids import Aids
-from vitc.compress.structure import Slim
+from vitc.compress.slim import Slim
 from vitc.errors import UserError
 from vitc.export import to_onnx
 from vitc.models import saved

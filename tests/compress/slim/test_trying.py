@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from vitc.compress.structure.cuts import Cut, Group
-from vitc.compress.structure.groups import find_groups
-from vitc.compress.structure.trying import fitting, tiled
+from vitc.compress.slim.cuts import Cut, Group
+from vitc.compress.slim.groups import find_groups
+from vitc.compress.slim.trying import fitting, tiled
 from vitc.models.timm_ready import timm
 
 VIT = {"img_size": 16, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3, "num_classes": 5}

@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from .budget import stops_of
+from ..structure.budget import stops_of
 from .cuts import Group, Kept
 from .whole_heads import HEADS
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitc.compress.structure.cuts import Cut, Group, dropped, masked, narrowed
+from vitc.compress.slim.cuts import Cut, Group, dropped, masked, narrowed
 
 
 def perceptron() -> nn.Sequential:
