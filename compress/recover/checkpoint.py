@@ -28,6 +28,8 @@ class State:
     """What had been learned where it was smallest."""
     learned: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
+    average: dict[str, Tensor] = field(default_factory=dict)
+    """Of what was learned, over about the last pass."""
     compares_features: bool = False
 
     def save(self, folder: Path | None) -> None:

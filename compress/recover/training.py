@@ -88,6 +88,7 @@ class Training:
         self.accelerator.wait_for_everyone()  # before any of them saves
         state = found or self._begun()
         self.student.learn(state.learned)
+        state.average = {name: value.to(self.device) for name, value in state.average.items()}
         model = self.accelerator.prepare(self.student)
         groups = self.student.groups(self.how.rate, self.how.of_codes, self.how.of_ranges)
         optimizer = self.accelerator.prepare(torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0))
@@ -98,6 +99,7 @@ class Training:
         while state.step < state.steps and not ended(state, interval):
             self._step(state, model, optimizer)
             state.step += 1
+            self._average(state)
             advance(100 * state.step // state.steps - 100 * (state.step - 1) // state.steps)
             if state.step % interval == 0 or state.step == state.steps:
                 self._check(state, optimizer)
@@ -113,6 +115,7 @@ class Training:
         if duration.minutes is not None:
             state.precision, state.steps = self._measured(duration.minutes * 60, duration.precision)
         state.learned = state.best = copied(self.student.learned())
+        state.average = copied(state.learned)
         self._save(state)
         return state
 
@@ -165,6 +168,12 @@ class Training:
         optimizer.step()
         optimizer.zero_grad()
 
+    def _average(self, state: State) -> None:
+        """Take what is known now into the mean of the last pass: it answers better than wherever a step has led to."""
+        share = 1 / min(state.step + 1, max(1, self._per_pass()))
+        for name, value in self.student.learned().items():
+            state.average[name].lerp_(value, share)
+
     def _wanted(self, answers: tuple[Tensor, Tensor], rows: Sequence[int], *, compares: bool) -> Wanted:
         shares, features = (one.to(self.device) for one in answers)
         labels = self.lesson.labels
@@ -172,12 +181,14 @@ class Training:
         return Wanted(shares, features if compares else None, known)
 
     def _check(self, state: State, optimizer: Any) -> None:
-        """Look at the held-out images, remember the best, save."""
-        apart, _ = self._held_out()
-        if apart < min(state.history):
-            state.best_step, state.best = state.step, copied(self.student.learned())
-        state.history.append(apart)
+        """Look at the held-out images by the average of what was learned, remember the best, save."""
         state.learned, state.optimizer = copied(self.student.learned()), optimizer.state_dict()
+        self.student.learn(state.average)
+        apart, _ = self._held_out()
+        self.student.learn(state.learned)
+        if apart < min(state.history):
+            state.best_step, state.best = state.step, copied(state.average)
+        state.history.append(apart)
         self._save(state)
 
     def _save(self, state: State) -> None:
