@@ -160,3 +160,17 @@ def test_rates_rise_and_fall() -> None:
 def test_every_place_comes_once_a_pass() -> None:
     assert sorted(shuffled(20, 0, 3)) == list(range(20))
     assert shuffled(20, 0, 3) != shuffled(20, 0, 4) != shuffled(20, 1, 4)
+
+
+def test_what_is_looked_at_is_the_mean_of_the_last_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    pupil = student(0.05)
+    start = {name: value.clone() for name, value in pupil.learned().items()}
+
+    def step(_: Training, state: State, *__: object) -> None:
+        pupil.learn({name: torch.full_like(value, state.step + 1.0) for name, value in start.items()})
+
+    monkeypatch.setattr(Training, "_step", step)
+    state = Training(pupil, lesson(duration=parse("3steps")), HOW).run(lambda _: None)
+    for name, value in start.items():
+        torch.testing.assert_close(state.average[name], (value + 1 + 2 + 3) / 4)
+        torch.testing.assert_close(state.learned[name], torch.full_like(value, 3.0))
