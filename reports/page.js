@@ -1,5 +1,7 @@
 "use strict";
-const { points, axes } = JSON.parse(document.getElementById("facts").textContent);
+const facts = JSON.parse(document.getElementById("facts").textContent);
+const { axes } = facts;
+const points = facts.points.map((row) => Object.fromEntries(facts.names.map((name, at) => [name, row[at]])));
 const NAMES = { float: "untouched", step: "a step", final: "result", rival: "another tool" };
 
 /* Tables: a press on a heading sorts by it. */

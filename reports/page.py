@@ -6,16 +6,17 @@ too; the script of the page sorts, filters and copies them, and draws the chart 
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass, fields
 from html import escape
 from importlib.resources import files
+from typing import Any
 
 from . import table
-from .points import points
+from .points import Point, points
 from .record import Record
 
 MOST_DETAILED = 12
-"""Runs whose layers are shown; of more, the page would get slow. Their report.md has them."""
+"""Runs that are shown in full; with more, the page would get slow. Their report.md has the rest."""
 AXES = {"latency": "latency (ms)", "size": "size (MB)", "memory": "peak memory (MB)", "energy": "energy (mJ)"}
 
 
@@ -43,8 +44,10 @@ class Run:
 def page(runs: Sequence[Run]) -> str:
     """The whole file."""
     title = escape(table.clean(", ".join(dict.fromkeys(run.record.model.name for run in runs))))
-    found = [asdict(point) for run in runs for point in points(run.name, run.record)]
-    facts = json.dumps({"points": found, "axes": AXES}, allow_nan=False).replace("<", "\\u003c")
+    found = [[_short(value) for value in astuple(point)] for run in runs for point in points(run.name, run.record)]
+    names = [field.name for field in fields(Point)]
+    facts = json.dumps({"names": names, "points": found, "axes": AXES}, allow_nan=False, separators=(",", ":"))
+    facts = facts.replace("<", "\\u003c")
     style, script = (files(__package__).joinpath(f"page.{kind}").read_text("utf-8") for kind in ("css", "js"))
     options = "".join(f'<option value="{key}">{escape(text)}</option>' for key, text in AXES.items())
     return f"""<!doctype html>
@@ -78,7 +81,7 @@ Thin lines join what each step made for a target; the dashed one joins what noth
 {_results(runs)}
 <p class="note">{escape(table.NOTE)}</p>
 </section>
-{"".join(_details(run, layers=len(runs) <= MOST_DETAILED) for run in runs)}
+{"".join(_details(run, full=len(runs) <= MOST_DETAILED) for run in runs)}
 </main>
 <script type="application/json" id="facts">{facts}</script>
 <script>
@@ -117,36 +120,33 @@ def _results(runs: Sequence[Run]) -> str:
     return _table(columns, cells, "Table of results", 'id="results"')
 
 
-def _details(run: Run, *, layers: bool) -> str:
-    """All else that is known of a run."""
+def _details(run: Run, *, full: bool) -> str:
+    """All else that is known of a run; or only how to repeat it."""
+    parts = [f"<p>To repeat it: <code>{escape(table.clean(run.record.command))}</code></p>"]
+    parts += _everything(run) if full else [_note("Its report.md has the rest.")]
+    opened = " open" if full else ""
+    return f"<details{opened}><summary><h2>{escape(table.clean(run.name))}</h2></summary>{''.join(parts)}</details>\n"
+
+
+def _everything(run: Run) -> list[str]:
     record = run.record
     parts = [
-        f"<p>To repeat it: <code>{escape(table.clean(record.command))}</code></p>",
         _list(table.facts(record)),
         _list(table.choices(record)),
         "<h3>What each stage took, and left</h3>",
         _table(table.STAGE_COLUMNS, table.stages(record), f"Stages of {run.name}"),
-        "<h3>What runs in which precision</h3>" if table.audits(record) else "",
-        _list(table.audits(record)),
     ]
-    if record.layers and layers:
+    if audits := table.audits(record):
+        parts += ["<h3>What runs in which precision</h3>", _list(audits)]
+    if record.layers:
         columns, cells = table.layers(record)
-        parts += [
-            "<h3>What each layer loses</h3>",
-            _table(columns, cells, f"Layers of {run.name}"),
-            _note(table.LOSSES),
-        ]
-    elif record.layers:
-        parts.append(_note(f"Layers are shown for at most {MOST_DETAILED} runs on a page; report.md has them."))
+        shown = _table(columns, cells, f"Layers of {run.name}")
+        parts += ["<h3>What each layer loses</h3>", shown, _note(table.LOSSES)]
     if run.changed:
-        cells = [(one.image, one.right, one.before, one.after) for one in run.changed]
-        columns = ("image", "label", "float", run.artifact)
-        parts += [
-            f"<h3>Images whose class changed ({len(cells)})</h3>",
-            _table(columns, cells, f"Images whose class changed in {run.name}"),
-        ]
-    opened = " open" if layers else ""
-    return f"<details{opened}><summary><h2>{escape(table.clean(run.name))}</h2></summary>{''.join(parts)}</details>\n"
+        rows = [(one.image, one.right, one.before, one.after) for one in run.changed]
+        shown = _table(("image", "label", "float", run.artifact), rows, f"Images whose class changed in {run.name}")
+        parts += [f"<h3>Images whose class changed ({len(rows)})</h3>", shown]
+    return parts
 
 
 def _table(columns: Sequence[str], cells: Iterable[Sequence[str]], label: str, words: str = "") -> str:
@@ -159,6 +159,13 @@ def _table(columns: Sequence[str], cells: Iterable[Sequence[str]], label: str, w
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.clean(label))}"><table {words}>'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n"
     )
+
+
+def _short(value: Any) -> Any:
+    """A number as precise as a chart needs it."""
+    if isinstance(value, tuple):
+        return [_short(one) for one in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _list(lines: Sequence[str]) -> str:
