@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .progress import Progress
 from .reports.record import Energy, Latency, Measurement, Speedup
-from .runtimes import RUNTIMES, Session, latency, memory
+from .runtimes import RUNTIMES, Session, latency, machine, memory
 from .runtimes.batching import shape
 from .runtimes.serving import serve
 
@@ -64,7 +64,7 @@ class Bench:
             calls = {}
             for subject in subjects:
                 session = stack.enter_context(RUNTIMES[subject.runtime].open(subject.path, self.threads))
-                calls[subject.name] = partial(session.run, self._images(session))
+                calls[subject.name] = partial(session.run, noise(session, self.batch, self.seed))
             return latency.measure(calls, plan, progress=advance)
 
     def _memory(self, subjects: Sequence[Subject], progress: Progress) -> dict[str, float | None]:
@@ -78,16 +78,22 @@ class Bench:
                 advance(1)
         return peaks
 
-    def _images(self, session: Session) -> NDArray[np.float32]:
-        """Noise of the input's shape; how fast a dense network runs does not depend on what it sees."""
-        return np.random.default_rng(self.seed).standard_normal(shape(session, self.batch), dtype=np.float32)
-
     def _speedup(self, subject: Subject, samples: Mapping[str, latency.Samples]) -> dict[str, Any] | None:
         baseline = f"{subject.baseline} {subject.runtime}"
         if baseline == subject.name or not {baseline, subject.name} <= samples.keys():
             return None
         ratio, interval = latency.speedup(samples[baseline], samples[subject.name], self.seed)
         return {"vs": subject.baseline, "ratio": ratio, "ci95": interval}
+
+
+def asked(threads: int | None, batch: int | None) -> Bench:
+    """How to measure where somebody may have said: with all cores and one image, where nobody did."""
+    return Bench(threads or machine.cores(), batch or 1)
+
+
+def noise(session: Session, batch: int, seed: int) -> NDArray[np.float32]:
+    """Noise of the input's shape; how fast a dense network runs does not depend on what it sees."""
+    return np.random.default_rng(seed).standard_normal(shape(session, batch), dtype=np.float32)
 
 
 def measurement(row: Mapping[str, Any], score: Mapping[str, Any]) -> Measurement:

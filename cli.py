@@ -127,11 +127,9 @@ def profile(
 ) -> None:
     """Measure artifacts on this machine, interleaved."""
     from . import profiling
-    from .bench import Bench
-    from .runtimes import machine
+    from .bench import asked
 
-    bench = Bench(threads or machine.cores(), batch or 1)
-    record = profiling.profile(artifacts, bench, progress=console.progress(context), command=_command())
+    record = profiling.profile(artifacts, asked(threads, batch), progress=console.progress(context), command=_command())
     console.show(record, as_json=json)
 
 
@@ -156,12 +154,13 @@ def compare(
     """Hold a run against another: the gate. Exit 1 where a limit is not kept, or could not be decided."""
     from . import comparing
     from .atomic import write_text
+    from .bench import asked
     from .reports import gate
     from .reports.junit import xml
 
     extras = (gate.share(word) for word in (max_size, max_memory, max_energy))
     limits = gate.Limits(max_drop, gate.share(max_slowdown), *extras)
-    bench = comparing.bench(threads, batch) if remeasure else None
+    bench = asked(threads, batch) if remeasure else None
     findings = comparing.compare(baseline, candidate, limits, bench, console.progress(context))
     if junit:
         write_text(junit, xml(findings, allow_inconclusive=allow_inconclusive))
@@ -182,11 +181,12 @@ def report(
     from . import reporting
     from .atomic import write_text
     from .reports import table
+    from .reports.page import page
 
     found = reporting.read(runs)
-    write_text(out, reporting.html(found))
+    write_text(out, page(found))
     if csv:
-        write_text(csv, table.csv(reporting.by_name(found)))
+        write_text(csv, table.csv({run.name: run.record for run in found}))
     typer.echo(f"wrote {' and '.join(str(path) for path in (out, csv) if path)}")
 
 

@@ -9,12 +9,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
+from .bench import noise
 from .compress.aids import Clock
 from .export import TARGETS
 from .models.backbone import Backbone
 from .recipe import Recipe
 from .runtimes import RUNTIMES, latency
-from .runtimes.batching import shape
 from .runtimes.machine import cores
 
 PLAN = latency.Plan(warmup_seconds=1.0, rounds=24, seconds=6.0)
@@ -53,7 +53,7 @@ def share(recipe: Recipe, runtime: str, whole: Path, narrow: Path) -> float:
     """The time of one file as a share of another's."""
     threads, open_ = recipe.threads or cores(), RUNTIMES[runtime].open
     with open_(whole, threads) as first, open_(narrow, threads) as second:
-        images = np.random.default_rng(recipe.seed).standard_normal(shape(first, recipe.batch), dtype=np.float32)
+        images = noise(first, recipe.batch, recipe.seed)
         calls = {"whole": partial(first.run, images), "narrow": partial(second.run, images)}
         samples = latency.measure(calls, PLAN)
     return float(np.median(undisturbed(samples["narrow"]) / undisturbed(samples["whole"])))

@@ -14,7 +14,6 @@ from .reports.gate import Finding, Limits, Pair, Ratio, judge
 from .reports.paired import Flips
 from .reports.plausible import Answers, Setting, implausible, unlike
 from .runs import LABELS, Run
-from .runtimes import machine
 
 NO_MORE = Limits()
 """What `vitc compare` allows when nothing is said."""
@@ -73,11 +72,6 @@ def compare(
     ]
 
 
-def bench(threads: int | None, batch: int | None) -> Bench:
-    """How `--remeasure` measures."""
-    return Bench(threads or machine.cores(), batch or 1)
-
-
 def _couples(before: Side, after: Side) -> list[Couple]:
     """What is held against what: the artifacts that were named, else what both runs made for a target."""
     if before.artifact or after.artifact:
@@ -105,14 +99,14 @@ def _held(before: Side, after: Side, couple: Couple, limits: Limits, clock: "_Cl
     name = f"{second.artifact} {second.runtime}" + ("" if same else f" against {first.artifact} {first.runtime}")
     theirs, ours = before.answered(first), after.answered(second)
     found = list(unlike(name, before.setting, after.setting))
-    own_float = after.float_of(second)
+    own_float = records.float_of(after.record, second)
     if ours:
         found += implausible(name, ours, after.answered(own_float) if own_float else None)
-    comparable = theirs and ours and not any("images" in finding.what for finding in found)
+    alike = before.setting.images == after.setting.images
     time, why = clock.ratio(before, after, couple)
     pair = Pair(
         name,
-        Flips.of(theirs.right, ours.right) if theirs and ours and comparable else None,
+        Flips.of(theirs.right, ours.right) if theirs and ours and alike else None,
         time,
         why,
         (before.row(first.artifact).bytes, after.row(second.artifact).bytes),

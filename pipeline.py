@@ -35,6 +35,7 @@ from .progress import Advance, Progress
 from .recipe import Recipe
 from .reports import record as records
 from .reports import table
+from .reports.page import page
 from .runs import PAGE, PREDICTIONS, RECORD, REPORT
 from .runtimes import RUNTIMES, eager, machine
 from .runtimes.batching import answers
@@ -249,7 +250,7 @@ class _Run:
         score.gather([*simulated, *(f"{m.artifact} {m.runtime}" for m in record.measurements)], self.out / PREDICTIONS)
         write_text(self.out / REPORT, table.markdown(record))
         write_text(self.out / RECORD, records.to_json(record))
-        write_text(self.out / PAGE, reporting.html(reporting.read([self.out])))
+        write_text(self.out / PAGE, page(reporting.read([self.out])))
         for name in ("scored", "calibration", "recovery"):
             remove(self.out / FOLDER / f"{name}-pixels")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from .errors import UserError
-from .reports.page import Changed, Run, page
-from .reports.record import Record
+from .reports.page import Changed, Run
+from .reports.record import float_of
 from .runs import IMAGES, LABELS
 from .runs import Run as Folder
 
@@ -19,16 +19,6 @@ def read(folders: Sequence[Path]) -> list[Run]:
     """The runs, by the shortest ends of their paths that tell them apart."""
     names = _names(folders)
     return [_run(name, Folder(folder)) for name, folder in zip(names, folders, strict=True)]
-
-
-def html(runs: Sequence[Run]) -> str:
-    """The page."""
-    return page(runs)
-
-
-def by_name(runs: Sequence[Run]) -> dict[str, Record]:
-    """The records."""
-    return {run.name: run.record for run in runs}
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -45,7 +35,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
 def _run(name: str, folder: Folder) -> Run:
     """A run, with the images that its first result classifies otherwise than the float model does."""
     for one in folder.asked().values():
-        beside = folder.float_of(one)
+        beside = float_of(folder.record, one)
         ours, theirs = folder.answers_of(one), folder.answers_of(beside) if beside else None
         if ours is not None and theirs is not None:
             changed = np.flatnonzero(ours[:, 0] != theirs[:, 0])[:MOST_CHANGED]

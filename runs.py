@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import UserError
-from .models.backbone import FLOAT
 from .reports import record as records
 
 RECORD, PREDICTIONS, REPORT, PAGE = "record.json", "predictions.npz", "report.md", "report.html"
@@ -49,13 +48,7 @@ class Run:
     def asked(self) -> dict[tuple[str, str], records.Measurement]:
         """What the run was asked for, by target and engine: neither the untouched model, nor a step, nor a rival."""
         rows = [(self.row(one.artifact), one) for one in self.record.measurements]
-        return {(row.format, one.runtime): one for row, one in rows if Path(row.path).parts[0] == row.format}
-
-    def float_of(self, one: records.Measurement) -> records.Measurement | None:
-        """The untouched model on the same target and engine."""
-        name = f"{FLOAT}/{one.artifact.rpartition('/')[2]}"
-        found = (other for other in self.record.measurements if (other.artifact, other.runtime) == (name, one.runtime))
-        return next(found, None)
+        return {(row.format, one.runtime): one for row, one in rows if records.kind(row) == "final"}
 
     @cached_property
     def answers(self) -> dict[str, NDArray[np.int64]]:

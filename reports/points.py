@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from scipy.stats import binomtest
 
-from .record import Artifact, Measurement, Record
-
-FLOAT = "fp32"
+from .record import Artifact, Measurement, Record, alike, kind
 
 
 @dataclass(frozen=True)
@@ -38,13 +36,13 @@ def points(run: str, record: Record) -> list[Point]:
 
 
 def _point(run: str, record: Record, artifact: Artifact, one: Measurement) -> Point:
-    kind = _kind(artifact)
-    alone = artifact.name if kind == "rival" else artifact.format
+    made = kind(artifact)
+    alone = artifact.name if made == "rival" else artifact.format
     return Point(
         run=run,
         artifact=artifact.name,
         runtime=one.runtime,
-        kind=kind,
+        kind=made,
         path=f"{run} {alone} {one.runtime}",
         top1=one.top1,
         top1_ci=_interval(one),
@@ -54,13 +52,6 @@ def _point(run: str, record: Record, artifact: Artifact, one: Measurement) -> Po
         memory=one.peak_rss_mb,
         energy=one.energy_mj.value,
     )
-
-
-def _kind(artifact: Artifact) -> str:
-    """By where the file lies: in a target's folder the result, in a step's the step, in `rivals` another tool's."""
-    first = artifact.path.partition("/")[0]
-    kinds = {FLOAT: "float", "rivals": "rival", artifact.format: "final"}
-    return kinds.get(first, "step")
 
 
 def _interval(one: Measurement) -> tuple[float, float] | None:
@@ -75,7 +66,7 @@ def _times(measurements: Sequence[Measurement], one: Measurement) -> tuple[float
     if one.speedup is None:
         return None
     for base in measurements:
-        if (base.artifact, base.runtime) == (one.speedup.vs, one.runtime) and base.latency_ms:
+        if base.artifact == one.speedup.vs and alike(one, base) and base.latency_ms:
             low, high = one.speedup.ci95
             return base.latency_ms.p50 / high, base.latency_ms.p50 / low
     return None

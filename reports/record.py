@@ -12,6 +12,8 @@ from ..errors import UserError
 from .codec import decode, encode, parse
 
 SCHEMA = 1
+FLOAT = "fp32"
+"""What artifacts of the untouched model begin with; also the folder that they lie in."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,23 @@ class Record:
     layers: tuple[Layer, ...] = ()
     recovery: Data | None = None
     """What was learned from; None where nothing was."""
+
+
+def alike(one: Measurement, other: Measurement) -> bool:
+    """Whether two were measured the same way."""
+    return (one.runtime, one.threads, one.batch) == (other.runtime, other.threads, other.batch)
+
+
+def float_of(record: Record, one: Measurement) -> Measurement | None:
+    """The untouched model on the same target, measured the same way."""
+    name = f"{FLOAT}/{one.artifact.rpartition('/')[2]}"
+    return next((other for other in record.measurements if other.artifact == name and alike(one, other)), None)
+
+
+def kind(artifact: Artifact) -> str:
+    """By where the file lies: `float`, `step`, `final` in the target's own folder, or another tool's `rival`."""
+    kinds = {FLOAT: "float", "rivals": "rival", artifact.format: "final"}
+    return kinds.get(artifact.path.partition("/")[0], "step")
 
 
 def to_json(record: Record) -> str:

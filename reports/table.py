@@ -13,7 +13,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from .record import Artifact, Audit, Data, Layer, Measurement, Record, Stage
+from .record import Artifact, Audit, Data, Layer, Measurement, Record, Stage, alike, float_of
 
 MISSING = "not measured"
 DASH = "-"
@@ -130,23 +130,18 @@ def _top1(record: Record, one: Measurement) -> str:
     """Top-1, and how many points it lies below the untouched model's on the same target and runtime."""
     if one.top1 is None:
         return MISSING
-    float_name = "fp32/" + one.artifact.partition("/")[2]
-    for other in record.measurements:
-        if _is_beside(one, other) and other.artifact == float_name and other is not one and other.top1 is not None:
-            return f"{one.top1:.2f} (drop {other.top1 - one.top1:.2f})".replace("drop -0.00", "drop 0.00")
-    return f"{one.top1:.2f}"
+    whole = float_of(record, one)
+    if whole is None or whole is one or whole.top1 is None:
+        return f"{one.top1:.2f}"
+    return f"{one.top1:.2f} (drop {whole.top1 - one.top1:.2f})".replace("drop -0.00", "drop 0.00")
 
 
 def _speedup(record: Record, one: Measurement) -> str:
     if one.speedup:
         low, high = one.speedup.ci95
         return f"{one.speedup.ratio:.2f}x [{low:.2f}, {high:.2f}]"
-    beside = [other.speedup for other in record.measurements if _is_beside(one, other)]
+    beside = [other.speedup for other in record.measurements if alike(one, other)]
     return "baseline" if any(found and found.vs == one.artifact for found in beside) else MISSING
-
-
-def _is_beside(one: Measurement, other: Measurement) -> bool:
-    return (one.runtime, one.threads, one.batch) == (other.runtime, other.threads, other.batch)
 
 
 def stages(record: Record) -> list[tuple[str, ...]]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vitc.errors import UserError
+from vitc.reports.record import float_of
 from vitc.runs import IMAGES, LABELS, Run
 
 pytestmark = pytest.mark.xdist_group("demo_run")
@@ -18,7 +19,7 @@ def test_a_run_knows_its_results_and_their_float(demo_run: Path) -> None:
     assert run.names == ["fp32/onnx", "int8/onnx"]
     ((where, one),) = run.asked().items()
     assert (where, one.artifact) == (("onnx", "onnxruntime"), "int8/onnx")
-    beside = run.float_of(one)
+    beside = float_of(run.record, one)
     assert beside is not None
     assert beside.artifact == "fp32/onnx"
 

@@ -8,7 +8,3 @@ def test_each_has_losses_of_its_own() -> None:
     one.losses.notes.append("done")
     assert other.losses.notes == []
     assert (one.teacher, one.clock, one.folder) == (None, None, None)
-
-
-def test_progress_that_nobody_watches_goes_nowhere() -> None:
-    Aids().advance(3)

@@ -8,13 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from vitc.compress.aids import Aids
+from vitc.compress.graph import as_node
 from vitc.compress.quantize import Quantize
 from vitc.compress.structure import Prune
+from vitc.compress.structure.prune import KINDS, Kind
 from vitc.errors import UserError
 from vitc.export import to_onnx
 from vitc.models import saved
 from vitc.models.backbone import Backbone, Preprocessing
 from vitc.models.cost import cost
+from vitc.models.program import trace
 from vitc.models.timm_ready import timm
 
 SIZE = (3, 32, 32)
@@ -243,3 +246,25 @@ def test_what_cannot_be_pruned_is_refused(backbone: Backbone, batches: list[Tens
     refused(Quantize().apply(backbone, batches), Prune(), "int8 already")
     with pytest.raises(UserError, match="no images"):
         Prune().apply(backbone, [])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.word)
+def test_a_trial_answers_as_the_narrow_program_does(kind: Kind) -> None:
+    program, x = trace(vit().eval(), SIZE), images(20)
+    *_, room = kind.find(program)  # in the first, neurons that nobody misses were planted
+    gone = room.width // 4 * 3
+    (way,) = kind.ways(program, [room], [gone], [x])
+    weight, bias = way.refitted(program, gone)
+    names = [str(as_node(one).target) for one in way.site.args[1:3]]
+    with torch.no_grad():
+        exact, own = program(x), [program.get_parameter(name) for name in names]
+        before = [one.clone() for one in own]
+        for one, tried in zip(own, (weight, bias), strict=True):
+            one.copy_(tried)
+        found = program(x)
+        for one, was in zip(own, before, strict=True):
+            one.copy_(was)
+        way.narrow(program, gone)
+        program.recompile()
+        torch.testing.assert_close(program(x), found, rtol=1e-4, atol=1e-5)
+    assert (found - exact).abs().max() > 1e-3
