@@ -217,14 +217,14 @@ def doctor(verbose: flags.Verbose = False) -> None:
 
 def _run(context: typer.Context, defaults: Words = _NO_WORDS, fixed: Words = _NO_WORDS) -> None:
     """Resolve the recipe from file and flags, and run it or say what it would do."""
-    from . import admission, pipeline, recipe, runs
+    from . import admission, pipeline, recipe, recipe_file, runs
 
     given = context.params
     words = {name: given.get(name) for name in recipe.WORDS}
     lists = {
         name: tuple(given[name].split(",")) for name in ("export", "runtime", "equalize", "exclude") if given.get(name)
     }
-    resolved = recipe.resolve(given["recipe"], {**words, **lists, **fixed}, defaults)
+    resolved = recipe_file.resolve(given["recipe"], {**words, **lists, **fixed}, defaults)
     out = given["out"] or _new_folder(resolved)
     if given["dry_run"]:
         files = "\n".join(f"# {path}" for path in pipeline.plan(resolved, out))

@@ -30,7 +30,8 @@ from vitc.models import decode
 from vitc.models.backbone import Backbone
 from vitc.models.decode import Pixels
 from vitc.progress import Progress
-from vitc.recipe import Recipe, resolve
+from vitc.recipe import Recipe
+from vitc.recipe_file import resolve
 from vitc.runtimes import RUNTIMES, accuracy, eager, machine, memory
 from vitc.runtimes.batching import answers
 from vitc.scoring import Run

@@ -22,6 +22,7 @@ FLOORS = (
     "runtimes",
     "reports",
     "recipe",
+    "recipe_file",
     "images",
     "journal",
     "bench",

@@ -7,7 +7,8 @@ import pytest
 
 from vitc.journal import FOLDER, file_sha256
 from vitc.pipeline import plan
-from vitc.recipe import Recipe, resolve
+from vitc.recipe import Recipe
+from vitc.recipe_file import resolve
 from vitc.reports import table
 from vitc.reports.record import Record, from_json
 
