@@ -6,6 +6,7 @@ read back from `model.pt2` before it is exported: an artifact comes from the fil
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -27,7 +28,7 @@ from .exports import PROGRAM, RIVALS, Exports
 from .images import choose, to_learn_from
 from .journal import FOLDER, Journal, digest
 from .models import data, decode
-from .models.backbone import FLOAT, Preprocessing, label
+from .models.backbone import FLOAT, Backbone, Preprocessing, label
 from .models.cost import cost
 from .models.data import ImageSet
 from .models.decode import Pixels
@@ -37,7 +38,7 @@ from .reports import record as records
 from .reports import table
 from .reports.page import page
 from .runs import PAGE, PREDICTIONS, RECORD, REPORT
-from .runtimes import RUNTIMES, eager, machine
+from .runtimes import RUNTIMES, eager, machine, peak
 from .runtimes.batching import answers
 from .scoring import Score
 from .stages import Stages
@@ -153,8 +154,8 @@ class _Run:
             seed=recipe.seed,
             started=self.started,
             recipe=recipe.to_json(),
-            machine=records.Machine(**asdict(self.machine)),
-            model=records.Model(backbone.name, backbone.weights_sha256, backbone.preprocessing.input_size),
+            machine=records.Machine(**asdict(self.machine), peaks=self.peaks(measurements)),
+            model=_model(backbone),
             data=_data(scored, pixels),
             calibration=_data(calibration, samples),
             recovery=_data(learned_from, lessons),
@@ -216,7 +217,9 @@ class _Run:
         found = self.stages.do(f"verify {artifact.name}", inputs, [], lambda _: work())
         if found["images"] == 0:
             self.progress.note(f"{artifact.name} is not verified: {checks.unverified(artifact)}")
-        return checks.checked(artifact, found, self.out, allow_fallback=self.recipe.allow_fallback)
+        simulation = variant.simulation if variant else ""
+        allowed = self.recipe.allow_fallback
+        return checks.checked(artifact, found, self.out, simulation=simulation, allow_fallback=allowed)
 
     def measured(self, artifacts: list[Artifact], score: Score) -> tuple[records.Measurement, ...]:
         """Accuracy of every artifact on its engines, then all of them against each other for latency and memory."""
@@ -233,6 +236,18 @@ class _Run:
         inputs = {"artifacts": hashes, "bench": repr(bench), "machine": self.machine.cpu}
         rows = self.stages.do("measure", inputs, [], lambda _: {"rows": bench.measure(subjects, self.progress)})["rows"]
         return tuple(measurement(row, found) for row, found in zip(rows, scores, strict=True))
+
+    def peaks(self, measurements: Sequence[records.Measurement]) -> tuple[records.Peak, ...]:
+        """How fast the engines that were timed multiply at most here."""
+        timed = [one for one in measurements if one.latency_ms]
+        engines, threads = sorted({one.runtime for one in timed}), sorted({1, *(one.threads for one in timed)})
+        if not timed:
+            return ()
+        inputs = {"engines": engines, "threads": threads, "machine": self.machine.cpu}
+        found = self.stages.do(
+            "peak", inputs, [], lambda _: {"peaks": list(map(asdict, peak.measure(engines, threads)))}
+        )
+        return tuple(records.Peak(**one) for one in found["peaks"])
 
     def scored(self, subject: Subject, sha256: str, score: Score) -> dict[str, Any]:
         """Accuracy of one artifact on one engine."""
@@ -253,6 +268,13 @@ class _Run:
         write_text(self.out / PAGE, page(reporting.read([self.out])))
         for name in ("scored", "calibration", "recovery"):
             remove(self.out / FOLDER / f"{name}-pixels")
+
+
+def _model(backbone: Backbone) -> records.Model:
+    preprocessing = backbone.preprocessing
+    return records.Model(
+        backbone.name, backbone.weights_sha256, preprocessing.input_size, digest(preprocessing.to_json())
+    )
 
 
 def _data(images: ImageSet | None, pixels: Pixels | None) -> records.Data | None:

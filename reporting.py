@@ -1,18 +1,55 @@
 """Runs as a page and as a table: what the reports are given is read from the run folders alone."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from .atomic import replacing
 from .errors import UserError
-from .reports.page import Changed, Run
+from .reports import table
+from .reports.chart import AXES
+from .reports.drawing import png, svg
+from .reports.page import Changed, Run, page
+from .reports.points import points
 from .reports.record import float_of
 from .runs import IMAGES, LABELS
 from .runs import Run as Folder
 
 MOST_CHANGED = 100
 """Images whose class changed that a page lists."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The files to write: the page, the table, and the chart over one axis."""
+
+    page: Path
+    csv: Path | None = None
+    svg: Path | None = None
+    png: Path | None = None
+    axis: str = "latency"
+
+    def __post_init__(self) -> None:
+        if self.axis not in AXES:
+            raise UserError(f"no chart is over {self.axis!r}; allowed: {', '.join(AXES)}")
+
+
+def write(runs: Sequence[Run], wanted: Wanted) -> list[Path]:
+    """Write what is wanted, all of it or, where a file cannot be made, nothing; what was written."""
+    chart = svg([point for run in runs for point in points(run.name, run.record)], wanted.axis)
+    made = [
+        (wanted.page, page(runs).encode()),
+        (wanted.csv, table.csv({run.name: run.record for run in runs}).encode()),
+        (wanted.svg, chart.encode()),
+        (wanted.png, png(chart) if wanted.png else b""),
+    ]
+    written = [(path, content) for path, content in made if path]
+    for path, content in written:
+        with replacing(path) as partial:
+            partial.write_bytes(content)
+    return [path for path, _ in written]
 
 
 def read(folders: Sequence[Path]) -> list[Run]:

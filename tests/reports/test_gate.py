@@ -121,6 +121,7 @@ def test_failures_stop_first_and_the_undecided_where_they_may_not_pass() -> None
     assert [one.verdict for one in stopping(findings, allow_inconclusive=False)] == [FAIL, OPEN]
     assert [one.verdict for one in stopping(findings, allow_inconclusive=True)] == [FAIL]
     assert stopping(findings[1:2], allow_inconclusive=False) == []
+    assert stopping([Finding("a", "time", Verdict.UNCHECKED, "")], allow_inconclusive=False) == []
 
 
 def test_the_table_shows_names_as_they_are() -> None:
