@@ -141,7 +141,8 @@ _LETTER = _BLANK.replace("></svg>", f'><text y="18" font-size="16" font-family="
 def _colour(name: str) -> str:
     """A colour of the page in light."""
     style = files(__package__).joinpath("page.css").read_text("utf-8")
-    return re.findall(rf"--{name}: (#\w+)", style)[0]
+    found: str = re.findall(rf"--{name}: (#\w+)", style)[0]
+    return found
 
 
 def _line(places: Iterable[Place], look: str) -> str:

@@ -69,6 +69,16 @@ document.getElementById("theme").addEventListener("click", () => {
   root.dataset.theme = dark ? "light" : "dark";
 });
 
+/* Paper has no folds. */
+const folded = new Set();
+addEventListener("beforeprint", () => {
+  for (const one of document.querySelectorAll("details:not([open])")) { folded.add(one); one.open = true; }
+});
+addEventListener("afterprint", () => {
+  for (const one of folded) one.open = false;
+  folded.clear();
+});
+
 /* The chart. */
 const SVG = "http://www.w3.org/2000/svg";
 function draw(parent, name, attributes, text) {

@@ -62,8 +62,8 @@ def unlike(pair: str, before: Setting, after: Setting) -> Iterator[Finding]:
     """What keeps two sides from being compared."""
     if before.images != after.images:
         yield _finding(pair, "other images", "the two were scored on different images; score both on the same --data")
-    known = before.preprocessing and after.preprocessing
-    if before.preprocessing != after.preprocessing if known else before.changed != after.changed:
+    hashes = {before.preprocessing, after.preprocessing} - {""}
+    if len(hashes) > 1 or before.changed != after.changed:
         yield _finding(pair, "other preprocessing", "the two prepare images differently; make both with one recipe")
     if before.input != after.input:
         yield _finding(pair, "other input", f"the baseline takes {before.input}, the candidate {after.input}")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from vitc import cli, reporting
-from vitc.errors import UserError
+from vitc.errors import NotAvailable, UserError
+from vitc.reports import drawing
 
 pytestmark = pytest.mark.xdist_group("demo_run")
 
@@ -15,14 +16,32 @@ pytestmark = pytest.mark.xdist_group("demo_run")
 def test_the_command_writes_the_page_and_the_table(
     demo_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page, csv = tmp_path / "page.html", tmp_path / "table.csv"
-    monkeypatch.setattr(sys, "argv", ["vitc", "report", str(demo_run), "--out", str(page), "--csv", str(csv)])
+    page, csv, svg = tmp_path / "page.html", tmp_path / "table.csv", tmp_path / "chart.svg"
+    files = ["--out", str(page), "--csv", str(csv), "--svg", str(svg), "--axis", "size"]
+    monkeypatch.setattr(sys, "argv", ["vitc", "report", str(demo_run), *files])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 0
-    assert capsys.readouterr().out == f"wrote {page} and {csv}\n"
+    assert capsys.readouterr().out == f"wrote {page} and {csv} and {svg}\n"
     assert "<table" in page.read_text("utf-8")
     assert len(csv.read_text("utf-8").splitlines()) == 3
+    assert "size (MB)" in svg.read_text("utf-8")
+    assert sorted(tmp_path.iterdir()) == [svg, page, csv]
+
+
+def test_where_one_file_cannot_be_made_none_is_written(
+    demo_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawing, "find_spec", lambda _: None)
+    wanted = reporting.Wanted(tmp_path / "page.html", png=tmp_path / "chart.png")
+    with pytest.raises(NotAvailable, match="resvg"):
+        reporting.write(reporting.read([demo_run]), wanted)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_axis_that_no_chart_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="allowed: latency, size, memory, energy"):
+        reporting.Wanted(tmp_path / "page.html", axis="speed")
 
 
 def test_runs_are_told_apart_by_as_little_of_their_paths_as_needed(demo_run: Path, tmp_path: Path) -> None:

@@ -57,13 +57,13 @@ def test_what_differs_between_two_sides_is_named() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
+        (("p", "{}"), ("p", "{}"), False),
         (("p", "{}"), ("q", "{}"), True),
-        (("p", "{}"), ("p", '{"crop_pct": 0.9}'), False),  # what the model already had, said again
-        (("", "{}"), ("p", "{}"), False),
+        (("", "{}"), ("p", "{}"), False),  # a record from before
         (("", "{}"), ("p", '{"crop_pct": 0.9}'), True),
     ],
 )
-def test_preprocessing_is_compared_whole_where_both_records_have_it(
+def test_preprocessing_differs_by_its_hash_or_by_the_recipe(
     before: tuple[str, str],
     after: tuple[str, str],
     told: bool,  # noqa: FBT001  (a parameter of the test)
