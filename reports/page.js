@@ -131,6 +131,7 @@ function chart() {
   draw(svg, "polyline", { class: "front", points: line(plan.front.map((at) => points[at])) });
   const tip = document.createElement("p");
   tip.id = "tip";
+  const marks = [];
   tip.setAttribute("aria-hidden", "true"); // the points' own names say the same
   for (const point of there) {
     const [x, y] = [X(point[axis]), Y(point.top1)];
@@ -143,11 +144,25 @@ function chart() {
       draw(svg, "line", { class: "bar", stroke: colour(point), x1: x, x2: x, y1, y2 });
     }
     const text = say(point, axis);
-    const made = mark(svg, point.kind, [x, y], { class: "point", fill: colour(point), tabindex: 0, role: "img", "aria-label": text });
-    draw(made, "title", {}, text);
+    const made = mark(svg, point.kind, [x, y], { class: "point", fill: colour(point), tabindex: -1, role: "img", "aria-label": text });
     for (const event of ["focus", "mouseenter"]) made.addEventListener(event, () => { tip.textContent = text; });
+    marks.push([point[axis], made]);
   }
+  walk(svg, marks.sort(([one], [other]) => one - other).map(([, made]) => made));
   place.append(tip, key(there));
+}
+/* One stop of the Tab key; the arrows go from point to point, by cost. */
+const STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 };
+function walk(svg, marks) {
+  marks[0].setAttribute("tabindex", 0);
+  svg.addEventListener("keydown", (event) => {
+    const next = marks[marks.indexOf(event.target) + STEPS[event.key]];
+    if (!next) return;
+    event.preventDefault();
+    event.target.setAttribute("tabindex", -1);
+    next.setAttribute("tabindex", 0);
+    next.focus();
+  });
 }
 function key(there) {
   const list = document.createElement("ul");

@@ -67,7 +67,8 @@ def page(runs: Sequence[Run]) -> str:
 <p class="tools"><label>Across: <select id="axis">{options}</select></label></p>
 <div id="chart"></div>
 <p class="note">Bars are 95 % intervals: of accuracy by the number of images, of latency by the ratio to the baseline.
-Thin lines join what each step made for a target; the dashed one joins what nothing else beats on both axes.</p>
+Thin lines join what each step made for a target; the dashed one joins what nothing else beats on both axes.
+Tab reaches the chart, the arrow keys its points.</p>
 </section>
 <section aria-labelledby="results-title">
 <h2 id="results-title">Results</h2>

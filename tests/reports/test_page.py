@@ -154,6 +154,16 @@ def test_the_keyboard_reaches_and_works_everything(tab: Any) -> None:
         if reached[-1] == "point":
             assert tab.locator("#tip").inner_text().startswith(("mine: ", "other: "))
     assert {"theme", "axis", "point", "filter", "scroll"} <= set(reached)
+    assert reached.count("point") == 1
+    tab.locator("#chart .point[tabindex='0']").focus()
+    cheapest = tab.locator("#tip").inner_text()
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("ArrowRight")
+    assert "fp32/onnx" in tab.locator("#tip").inner_text()
+    assert "int8/onnx" in cheapest
+    for _ in range(3):
+        tab.keyboard.press("ArrowLeft")
+    assert tab.locator("#tip").inner_text() == cheapest
     tab.locator("#results th button").first.focus()
     tab.keyboard.press("Enter")
     assert tab.locator("#results th").first.get_attribute("aria-sort") == "ascending"
