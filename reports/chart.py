@@ -18,6 +18,8 @@ MARKS = {
 """The shape of each kind of point, around its place."""
 COLOURS = 8
 """That the page's style has; runs beyond share them."""
+FAR = 15.0
+"""Points of accuracy below the best, from which on what is near it could no longer be told apart."""
 TICKS = 7
 MOST_NAMED = 24
 """Of runs in the key."""
@@ -44,16 +46,26 @@ class Plan:
     up: Scale
     shown: tuple[int, ...]
     front: tuple[int, ...]
+    below: tuple[int, ...] = ()
+    """Those that lie too far below the best to be shown with it."""
 
 
-def plan(points: Sequence[Point], axis: str) -> Plan | None:
-    """The chart over an axis; None where no point has both figures."""
-    shown = {at: found for at, point in enumerate(points) if (found := place(point, axis))}
-    if not shown:
+def plan(points: Sequence[Point], axis: str, *, near: bool = False) -> Plan | None:
+    """The chart over an axis, of all points or of those near the best; None where no point has both figures."""
+    places = {at: found for at, point in enumerate(points) if (found := place(point, axis))}
+    if not places:
         return None
+    least = max(up for _, up in places.values()) - FAR if near else -math.inf
+    shown = {at: found for at, found in places.items() if found[1] >= least}
     across = [end for at in shown for end in _across(points[at], axis)]
     up = [end for at in shown for end in points[at].top1_ci or shown[at][1:]]
-    return Plan(_scale(across, 1e-3), _scale(up, 0.5), tuple(shown), _front(shown))
+    below = tuple(at for at in places if at not in shown)
+    return Plan(_scale(across, 1e-3), _scale(up, 0.5), tuple(shown), _front(shown), below)
+
+
+def nearest(points: Sequence[Point]) -> bool:
+    """Whether a chart begins with what is near the best: of several runs some may have lost too much to be drawn."""
+    return len({point.run for point in points}) > 1
 
 
 def place(point: Point, axis: str) -> tuple[float, float] | None:
@@ -81,6 +93,12 @@ def meaning(points: Sequence[Point]) -> tuple[str, list[str]]:
 def nothing(axis: str) -> str:
     """What is said where there is nothing to show."""
     return f"Nothing to draw: no artifact has both accuracy and {AXES[axis]}."
+
+
+def lost(points: Sequence[Point], made: Plan) -> str:
+    """What is said of those that are not shown."""
+    names = [f"{points[at].run}: {points[at].artifact} ({points[at].top1:.2f} %)" for at in made.below]
+    return f"Not shown, for they lie more than {FAR:g} points below the best: {', '.join(names)}." if names else ""
 
 
 def _across(point: Point, axis: str) -> tuple[float, float]:

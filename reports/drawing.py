@@ -13,12 +13,12 @@ from importlib.resources import files
 from importlib.util import find_spec
 
 from ..errors import NotAvailable
-from .chart import AXES, COLOURS, KINDS, MARKS, MOST_NAMED, UP, Plan, bars, meaning, nothing, place, plan
+from .chart import AXES, COLOURS, KINDS, MARKS, MOST_NAMED, UP, Plan, bars, lost, meaning, nearest, nothing, place, plan
 from .points import Point
 from .table import clean
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 1000, 560, 62, 16, 16, 52
-KEY_LINE, KEY_WIDTH, LONGEST = 22, 232, 26
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 1000, 570, 62, 16, 16, 64
+KEY_LINE, KEY_WIDTH, LONGEST, WIDEST = 22, 232, 26, 130
 FONTS = "Arial, Helvetica, Liberation Sans, DejaVu Sans, Noto Sans, Roboto, sans-serif"
 """The first that is there: resvg knows no font by the name of its kind alone."""
 
@@ -27,10 +27,10 @@ Place = tuple[float, float]
 
 def svg(points: Sequence[Point], axis: str = "latency") -> str:
     """The chart as a file."""
-    made = plan(points, axis)
+    made = plan(points, axis, near=nearest(points))
     body = _Drawing(points, axis, made).parts() if made else [_text((WIDTH / 2, HEIGHT / 2), nothing(axis), "middle")]
     lines = math.ceil((min(len(meaning(points)[1]), MOST_NAMED) + len(KINDS)) / _COLUMNS)
-    height = HEIGHT + KEY_LINE * lines + 8
+    height = HEIGHT + KEY_LINE * lines + 8 + (KEY_LINE if made and made.below else 0)
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"',
@@ -112,20 +112,23 @@ class _Drawing:
             if all(abs(x - other) > 200 or abs(y - height) > 20 for other, height in taken):
                 taken.append((x, y))
                 left = x > WIDTH / 2
-                name = f"{point.artifact} ({getattr(point, self.field)})"
-                parts.append(_text((x - 12 if left else x + 12, y - 9), name, "end" if left else "start"))
+                parts.append(_text((x - 12 if left else x + 12, y - 9), point.artifact, "end" if left else "start"))
         return parts
 
     def _key(self) -> list[str]:
         """What colours and shapes mean, in lines below."""
         kinds = [kind for kind in KINDS if kind in {point.kind for point in self.shown}]
-        entries = [("final", _colour(f"c{at % COLOURS}"), name) for at, name in enumerate(self.names[:MOST_NAMED])]
+        there = {getattr(point, self.field) for point in self.shown}
+        named = [(f"c{at % COLOURS}", name) for at, name in enumerate(self.names) if name in there]
+        entries = [("final", _colour(colour), name) for colour, name in named[:MOST_NAMED]]
         entries += [(kind, _colour("soft"), KINDS[kind]) for kind in kinds]
         parts = []
         for number, (kind, colour, name) in enumerate(entries):
             x, y = LEFT + number % _COLUMNS * KEY_WIDTH, HEIGHT + number // _COLUMNS * KEY_LINE + 8
-            short = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
-            parts += [_mark(kind, (x, y), colour, name), _text((x + 14, y + 5), short, "start")]
+            parts += [_mark(kind, (x, y), colour, name), _text((x + 14, y + 5), _shortened(name, LONGEST), "start")]
+        if self.plan.below:
+            y = HEIGHT + math.ceil(len(entries) / _COLUMNS) * KEY_LINE + 13
+            parts.append(_text((LEFT, y), _shortened(lost(self.points, self.plan), WIDEST), "start"))
         return parts
 
     def _own(self, point: Point) -> str:
@@ -135,6 +138,10 @@ class _Drawing:
 _COLUMNS = (WIDTH - LEFT) // KEY_WIDTH
 _BLANK = '<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20"></svg>'
 _LETTER = _BLANK.replace("></svg>", f'><text y="18" font-size="16" font-family="{FONTS}">x</text></svg>')
+
+
+_HALO = 'stroke="#ffffff" stroke-width="3" stroke-linejoin="round" paint-order="stroke"'
+"""Words stay readable on lines."""
 
 
 @cache
@@ -159,7 +166,11 @@ def _mark(kind: str, where: Place, colour: str, name: str) -> str:
 
 
 def _text(where: Place, words: str, anchor: str) -> str:
-    return f'<text x="{where[0]:.2f}" y="{where[1]:.2f}" text-anchor="{anchor}">{_escaped(words)}</text>'
+    return f'<text x="{where[0]:.2f}" y="{where[1]:.2f}" text-anchor="{anchor}" {_HALO}>{_escaped(words)}</text>'
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _escaped(text: str) -> str:

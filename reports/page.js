@@ -99,7 +99,9 @@ const colour = (point) => `var(--c${facts.colours.indexOf(point[facts.by]) % 8})
 function chart() {
   const axis = document.getElementById("axis").value;
   const place = document.getElementById("chart");
-  const plan = plans[axis];
+  const [all, near] = plans[axis];
+  const plan = (document.getElementById("near").checked && near) || all;
+  document.getElementById("nearby").hidden = !near;
   place.replaceChildren();
   if (!plan) {
     place.textContent = facts.nothing[axis];
@@ -149,7 +151,10 @@ function chart() {
     marks.push([point[axis], made]);
   }
   walk(svg, marks.sort(([one], [other]) => one - other).map(([, made]) => made));
-  place.append(tip, key(there));
+  const lost = document.createElement("p");
+  lost.className = "note";
+  lost.textContent = plan.lost;
+  place.append(tip, key(there), lost);
 }
 /* One stop of the Tab key; the arrows go from point to point, by cost. */
 const STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 };
@@ -168,7 +173,8 @@ function key(there) {
   const list = document.createElement("ul");
   list.className = "key";
   const entries = [
-    ...facts.colours.slice(0, facts.named).map((name, at) => [name, "final", `var(--c${at % 8})`]),
+    ...facts.colours.map((name, at) => [name, "final", `var(--c${at % 8})`])
+      .filter(([name]) => there.some((point) => point[facts.by] === name)).slice(0, facts.named),
     ...Object.keys(facts.kinds).filter((kind) => there.some((point) => point.kind === kind)).map((kind) => [facts.kinds[kind], kind, "var(--soft)"]),
   ];
   for (const [name, kind, fill] of entries) {
@@ -179,6 +185,6 @@ function key(there) {
   }
   return list;
 }
-document.getElementById("axis").addEventListener("change", chart);
+for (const control of ["axis", "near"]) document.getElementById(control).addEventListener("change", chart);
 addEventListener("resize", chart);
 chart();

@@ -43,7 +43,9 @@ class Run:
 def page(runs: Sequence[Run]) -> str:
     """The whole file."""
     title = escape(table.clean(", ".join(dict.fromkeys(run.record.model.name for run in runs))))
-    facts = json.dumps(_facts(runs), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    found = [point for run in runs for point in points(run.name, run.record)]
+    near = " checked" if chart.nearest(found) else ""
+    facts = json.dumps(_facts(found), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     style, script = (files(__package__).joinpath(f"page.{kind}").read_text("utf-8") for kind in ("css", "js"))
     options = "".join(f'<option value="{key}">{escape(text)}</option>' for key, text in chart.AXES.items())
     return f"""<!doctype html>
@@ -64,7 +66,9 @@ def page(runs: Sequence[Run]) -> str:
 <main>
 <section aria-labelledby="chart-title">
 <h2 id="chart-title">Accuracy against cost</h2>
-<p class="tools"><label>Across: <select id="axis">{options}</select></label></p>
+<p class="tools"><label>Across: <select id="axis">{options}</select></label>
+<label id="nearby"><input id="near" type="checkbox"{near}>
+Only what is within {chart.FAR:g} points of the best</label></p>
 <div id="chart"></div>
 <p class="note">Bars are 95 % intervals: of accuracy by the number of images, of latency by the ratio to the baseline.
 Thin lines join what each step made for a target; the dashed one joins what nothing else beats on both axes.
@@ -88,19 +92,15 @@ Tab reaches the chart, the arrow keys its points.</p>
 """
 
 
-def _facts(runs: Sequence[Run]) -> dict[str, Any]:
+def _facts(found: Sequence[Point]) -> dict[str, Any]:
     """What the script needs to draw the chart."""
-    found = [point for run in runs for point in points(run.name, run.record)]
     by, names = chart.meaning(found)
-    plans = {axis: chart.plan(found, axis) for axis in chart.AXES}
     return {
         "names": [field.name for field in fields(Point)],
         "points": [[_short(value) for value in astuple(point)] for point in found],
         "axes": chart.AXES,
         "up": chart.UP,
-        "plans": {
-            axis: plan and {key: _short(value) for key, value in asdict(plan).items()} for axis, plan in plans.items()
-        },
+        "plans": {axis: [_plan(found, axis, near=near) for near in (False, True)] for axis in chart.AXES},
         "nothing": {axis: chart.nothing(axis) for axis in chart.AXES},
         "kinds": chart.KINDS,
         "marks": chart.MARKS,
@@ -108,6 +108,14 @@ def _facts(runs: Sequence[Run]) -> dict[str, Any]:
         "colours": names,
         "named": chart.MOST_NAMED,
     }
+
+
+def _plan(found: Sequence[Point], axis: str, *, near: bool) -> dict[str, Any] | None:
+    """A chart for the script; None where there is none, or it would be that of all points again."""
+    made = chart.plan(found, axis, near=near)
+    if made is None or (near and not made.below):
+        return None
+    return {**_short(asdict(made)), "lost": chart.lost(found, made)}
 
 
 def verdicts(runs: Sequence[Run]) -> list[str]:

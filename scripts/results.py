@@ -36,7 +36,7 @@ CPUS = ("--threads", "1", "--export", "onnx,onnxruntime,openvino")
 ALL = ("--threads", "1", "--export", "onnx,onnxruntime,openvino,tensorrt,coreml")
 NEURONS, TOKENS, SLOWER = ("--prune", "neurons=0.1"), ("--merge", "75%"), ("--allow-slower", *CPUS)
 WAYS: Mapping[str, tuple[str, Words]] = {
-    "int8": ("int8, all targets", ALL),
+    "int8": ("int8", ALL),
     "int4": ("packed 4-bit weights", ("--ptq", "int4", *CPUS)),
     "w6a6": ("6 bits for weights and activations", ("--ptq", "w6a6", *CPUS)),
     "binary": ("packed 1-bit weights; by rounding alone no longer right", ("--ptq", "binary", *CPUS)),

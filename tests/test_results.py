@@ -47,7 +47,7 @@ def test_the_table_stands_between_its_marks(results: Any, committed: Path) -> No
     assert "old" not in first
     assert first.startswith("above\n")
     assert first.endswith("below\n")
-    assert "| [deit_tiny-int8](deit_tiny-int8/report.md) | int8, all targets | int8/openvino takes 8.85 ms" in first
+    assert "| [deit_tiny-int8](deit_tiny-int8/report.md) | int8 | int8/openvino takes 8.85 ms" in first
     results.index(committed)
     assert readme.read_text("utf-8") == first
     readme.write_text("no marks", encoding="utf-8")

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from vitc.reports.chart import AXES, KINDS, MARKS, bars, meaning, nothing, place, plan
+from vitc.reports.chart import AXES, KINDS, MARKS, bars, lost, meaning, nearest, nothing, place, plan
 from vitc.reports.points import Point, points
 from vitc.reports.record import Record
 
@@ -58,6 +58,19 @@ def test_what_was_not_measured_is_not_shown(found: list[Point]) -> None:
     assert place(found[0], "memory") is None
     assert bars(found[0], "memory") == []
     assert "peak memory" in nothing("memory")
+
+
+def test_what_lost_too_much_is_named_and_left_out_where_the_rest_could_not_be_told_apart(found: list[Point]) -> None:
+    many = [*found, replace(found[1], run="one bit", artifact="binary/onnx", top1=0.6, top1_ci=None)]
+    assert nearest(many)
+    assert not nearest(found)
+    near, whole = plan(many, "size", near=True), plan(many, "size")
+    assert near
+    assert whole
+    assert (near.shown, near.below) == ((0, 1), (2,))
+    assert (whole.shown, whole.below) == ((0, 1, 2), ())
+    assert lost(many, near).endswith("below the best: one bit: binary/onnx (0.60 %).")
+    assert lost(many, whole) == ""
 
 
 def test_only_latency_has_an_interval_across(found: list[Point]) -> None:

@@ -35,7 +35,7 @@ def test_every_point_is_there_and_those_in_front_are_named(found: list[Point]) -
     text = svg(found)
     wanted = [f"mine: {name} on onnxruntime" for name in ("fp32/onnx", "int8/onnx")]
     assert titles(text)[:2] == wanted
-    assert {"int8/onnx (onnxruntime)", "latency (ms)", "top-1 (%)", "onnxruntime", "untouched"} <= set(words(text))
+    assert {"int8/onnx", "latency (ms)", "top-1 (%)", "onnxruntime", "untouched"} <= set(words(text))
     assert "size (MB)" in words(svg(found, "size"))
 
 
@@ -68,7 +68,16 @@ def test_names_in_front_do_not_lie_on_each_other(found: list[Point]) -> None:
         replace(found[1], artifact=f"int{bits}/onnx", latency=7 + bits / 1000, top1=80 + bits) for bits in (4, 6, 8)
     ]
     beside = [replace(one, top1=80 + one.latency / 1000) for one in close if one.latency]
-    assert len([word for word in words(svg(beside)) if word and word.endswith("(onnxruntime)")]) == 1
+    assert len([word for word in words(svg(beside)) if word and word.endswith("/onnx")]) == 1
+
+
+def test_what_lost_too_much_to_be_shown_is_named(found: list[Point]) -> None:
+    low = replace(found[1], run="one bit", artifact="binary/onnx", top1=0.6, top1_ci=None)
+    text = svg([*found, low])
+    assert (
+        words(text)[-1] == "Not shown, for they lie more than 15 points below the best: one bit: binary/onnx (0.60 %)."
+    )
+    assert not any("one bit" in (title or "") for title in titles(text))
 
 
 def test_the_same_points_give_the_same_bytes(found: list[Point]) -> None:

@@ -127,12 +127,26 @@ def column(tab: Any, index: int) -> list[str]:
 
 def test_the_chart_is_drawn_and_its_axis_switches(tab: Any) -> None:
     assert tab.locator("#chart .point").count() == 4
+    assert not tab.locator("#near").is_visible()
     before = tab.locator("#chart .point").first.get_attribute("aria-label")
     assert before == "mine: fp32/onnx on onnxruntime, 81.46 %, 14.20 latency (ms)"
     tab.select_option("#axis", "size")
     assert "22.88 size (MB)" in tab.locator("#chart .point").first.get_attribute("aria-label")
     tab.select_option("#axis", "energy")
     assert "Nothing to draw" in tab.locator("#chart").inner_text()
+
+
+def test_what_lost_too_much_is_shown_where_it_is_asked_for(browser: Any, run: Run, tmp_path: Path) -> None:
+    whole, last = run.record.measurements
+    low = replace(run, name="one bit", record=replace(run.record, measurements=(whole, replace(last, top1=0.5))))
+    (tmp_path / "page.html").write_text(page([run, low]), encoding="utf-8")
+    opened = browser.new_page()
+    opened.goto((tmp_path / "page.html").as_uri())
+    assert opened.locator("#chart .point").count() == 3
+    assert "one bit: int8/onnx (0.50 %)" in opened.locator("#chart").inner_text()
+    opened.locator("#near").press("Space")
+    assert opened.locator("#chart .point").count() == 4
+    opened.close()
 
 
 def test_rows_are_sorted_and_filtered(tab: Any) -> None:
