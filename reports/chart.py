@@ -1,6 +1,7 @@
 """The chart: accuracy against a cost. What is shown where is decided here, for the page's script and for files."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -97,7 +98,9 @@ def nothing(axis: str) -> str:
 
 def lost(points: Sequence[Point], made: Plan) -> str:
     """What is said of those that are not shown."""
-    names = [f"{points[at].run}: {points[at].artifact} ({points[at].top1:.2f} %)" for at in made.below]
+    runs = Counter(points[at].run for at in made.below)
+    tops = {run: max(points[at].top1 or 0 for at in made.below if points[at].run == run) for run in runs}
+    names = [f"{count} of {run} (at best {tops[run]:.2f} %)" for run, count in runs.items()]
     return f"Not shown, for they lie more than {FAR:g} points below the best: {', '.join(names)}." if names else ""
 
 

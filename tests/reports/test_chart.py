@@ -69,7 +69,7 @@ def test_what_lost_too_much_is_named_and_left_out_where_the_rest_could_not_be_to
     assert whole
     assert (near.shown, near.below) == ((0, 1), (2,))
     assert (whole.shown, whole.below) == ((0, 1, 2), ())
-    assert lost(many, near).endswith("below the best: one bit: binary/onnx (0.60 %).")
+    assert lost(many, near).endswith("below the best: 1 of one bit (at best 0.60 %).")
     assert lost(many, whole) == ""
 
 

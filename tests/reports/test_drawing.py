@@ -75,7 +75,7 @@ def test_what_lost_too_much_to_be_shown_is_named(found: list[Point]) -> None:
     low = replace(found[1], run="one bit", artifact="binary/onnx", top1=0.6, top1_ci=None)
     text = svg([*found, low])
     assert (
-        words(text)[-1] == "Not shown, for they lie more than 15 points below the best: one bit: binary/onnx (0.60 %)."
+        words(text)[-1] == "Not shown, for they lie more than 15 points below the best: 1 of one bit (at best 0.60 %)."
     )
     assert not any("one bit" in (title or "") for title in titles(text))
 

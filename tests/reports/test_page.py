@@ -143,7 +143,7 @@ def test_what_lost_too_much_is_shown_where_it_is_asked_for(browser: Any, run: Ru
     opened = browser.new_page()
     opened.goto((tmp_path / "page.html").as_uri())
     assert opened.locator("#chart .point").count() == 3
-    assert "one bit: int8/onnx (0.50 %)" in opened.locator("#chart").inner_text()
+    assert "1 of one bit (at best 0.50 %)" in opened.locator("#chart").inner_text()
     opened.locator("#near").press("Space")
     assert opened.locator("#chart .point").count() == 4
     opened.close()

@@ -22,9 +22,9 @@ def test_floats_and_codes_are_both_measured(engine: str, floats: set[str]) -> No
 
 def test_the_count_is_what_the_engine_ran(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    for nodes in (peak.FLOATS, peak.CODES):
-        file = peak._product(tmp_path / "product.onnx", nodes)
-        kernels = RUNTIMES["onnxruntime"].executed(file, np.zeros((peak.ROWS, peak.INNER), np.float32))  # type: ignore[misc]
+    for product in (peak.FLOATS, peak.CODES):
+        file = peak._row(tmp_path / "row.onnx", product)
+        kernels = RUNTIMES["onnxruntime"].executed(file, np.zeros((peak.ROWS, peak.WIDTH), np.float32))  # type: ignore[misc]
         assert sum(map(macs, kernels)) == peak.MACS
 
 
