@@ -166,7 +166,8 @@ class _Run:
             choices=choices.choose(measurements, asked),
         )
         drifts = checks.drifts(made, measurements, score)
-        self.finish(record, score, list(dict.fromkeys(variant.simulation for variant, _ in variants)))
+        score.gather(_scored(variants, measurements), self.out / PREDICTIONS, backbone.classes)
+        self.finish(record)
         wrong = [f"{one.row.name} {complaint}" for one in checked for complaint in one.complaints]
         slower = () if recipe.allow_slower else checks.slower(made, measurements)
         return Outcome(record, (*wrong, *drifts, *slower))
@@ -260,14 +261,19 @@ class _Run:
         outputs = score.outputs(subject.name)
         return self.stages.do(f"score {subject.name}", inputs, outputs, work, total=score.images)
 
-    def finish(self, record: records.Record, score: Score, simulated: list[str]) -> None:
+    def finish(self, record: records.Record) -> None:
         """Write what the run is asked for, the page last, as it is made of the rest; then drop what only served."""
-        score.gather([*simulated, *(f"{m.artifact} {m.runtime}" for m in record.measurements)], self.out / PREDICTIONS)
         write_text(self.out / REPORT, table.markdown(record))
         write_text(self.out / RECORD, records.to_json(record))
         write_text(self.out / PAGE, page(reporting.read([self.out])))
         for name in ("scored", "calibration", "recovery"):
             remove(self.out / FOLDER / f"{name}-pixels")
+
+
+def _scored(variants: list[tuple[Variant, str]], measurements: tuple[records.Measurement, ...]) -> list[str]:
+    """What was scored, by name: the programs in torch, and every artifact on every engine."""
+    simulated = dict.fromkeys(variant.simulation for variant, _ in variants)
+    return [*simulated, *(f"{one.artifact} {one.runtime}" for one in measurements)]
 
 
 def _model(backbone: Backbone) -> records.Model:

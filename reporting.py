@@ -14,7 +14,7 @@ from .reports.drawing import png, svg
 from .reports.page import Changed, Run, page
 from .reports.points import points
 from .reports.record import float_of
-from .runs import IMAGES, LABELS
+from .runs import CLASSES, IMAGES, LABELS
 from .runs import Run as Folder
 
 MOST_CHANGED = 100
@@ -77,6 +77,16 @@ def _run(name: str, folder: Folder) -> Run:
         if ours is not None and theirs is not None:
             changed = np.flatnonzero(ours[:, 0] != theirs[:, 0])[:MOST_CHANGED]
             images, labels = folder.answers[IMAGES], folder.answers[LABELS]
-            rows = (map(str, (images[at], labels[at], theirs[at, 0], ours[at, 0])) for at in changed)
-            return Run(name, folder.record, [Changed(*row) for row in rows], f"{one.artifact} on {one.runtime}")
+            rows = [(labels[at], theirs[at, 0], ours[at, 0]) for at in changed]
+            listed = [
+                Changed(str(images[at]), *(_called(folder, number) for number in row))
+                for at, row in zip(changed, rows, strict=True)
+            ]
+            return Run(name, folder.record, listed, f"{one.artifact} on {one.runtime}")
     return Run(name, folder.record)
+
+
+def _called(folder: Folder, number: int) -> str:
+    """A class by its number, and by its name where somebody gave it one."""
+    classes = folder.answers.get(CLASSES, ())
+    return f"{number} {classes[number]}" if number < len(classes) else str(number)

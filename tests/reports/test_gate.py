@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from rich.console import Console
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from vitc.errors import UserError
 from vitc.reports.gate import Finding, Limits, Pair, Ratio, Verdict, judge, share, stopping, table
@@ -101,6 +101,22 @@ def test_how_often_the_gate_is_wrong(beyond: float, right: Verdict | None) -> No
     won, lost = 0.02, 0.02 + limit + beyond
     draws = generator.multinomial(images, [max(lost, 0), won + max(-lost, 0), 1 - abs(lost) - won], trials)
     found = [verdict("accuracy", pair(Flips(images, int(b), int(c))), Limits(drop=100 * limit)) for b, c, _ in draws]
+    if right is None:
+        for wrong in (PASS, FAIL):
+            low, high = binom.interval(0.999, trials, 0.025)
+            assert low <= found.count(wrong) <= high
+    else:
+        assert found.count(right) > 0.95 * trials
+        assert not {PASS, FAIL} - {right} & set(found)
+
+
+@pytest.mark.parametrize(("beyond", "right"), [(0.0, None), (0.06, FAIL), (-0.06, PASS)])
+def test_how_often_it_is_wrong_about_time(beyond: float, right: Verdict | None) -> None:
+    """With intervals that cover the truth as often as they say."""
+    generator, error, limit, trials = np.random.default_rng(1), 0.01, 0.05, 1000
+    seen = generator.normal(np.log1p(limit) + beyond, error, trials)
+    ends = np.exp(seen[:, None] + error * norm.ppf([0.5, 0.025, 0.975]))
+    found = [verdict("time", pair(time=Ratio(*map(float, one))), Limits(slowdown=limit)) for one in ends]
     if right is None:
         for wrong in (PASS, FAIL):
             low, high = binom.interval(0.999, trials, 0.025)
