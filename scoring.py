@@ -61,10 +61,10 @@ class Score:
         if self.pixels is None or self.pixels.labels is None:
             return
         answers = {name: np.load(self.outputs(name)[0], allow_pickle=False) for name in names}
-        beside = {"labels": self.pixels.labels, "images": np.array(self.pixels.kept)}
-        named = {"classes": np.array(classes, np.str_)} if classes else {}
+        if classes:
+            answers["classes"] = np.array(classes, np.str_)
         content = io.BytesIO()
-        np.savez_compressed(content, **beside, **named, **answers)
+        np.savez_compressed(content, labels=self.pixels.labels, images=np.array(self.pixels.kept), **answers)
         _write(into, content)
 
     @cached_property

@@ -109,11 +109,10 @@ def screenshot(out: Path, name: str) -> None:
         return
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as driver, replacing(out / "page.html") as shown:
-        shown.write_text(page(reporting.read([out / name])), encoding="utf-8")
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])  # it sees a page made here
         tab = browser.new_page(viewport={"width": 1200, "height": 840}, color_scheme="light")
-        tab.goto(shown.resolve().as_uri())
+        tab.set_content(page(reporting.read([out / name])))
         tab.screenshot(path=out / "page.png")
         browser.close()
 
