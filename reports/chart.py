@@ -22,6 +22,7 @@ COLOURS = 8
 FAR = 15.0
 """Points of accuracy below the best, from which on what is near it could no longer be told apart."""
 TICKS = 7
+MOST_LOST = 8
 MOST_NAMED = 24
 """Of runs in the key."""
 
@@ -101,7 +102,9 @@ def lost(points: Sequence[Point], made: Plan) -> str:
     runs = Counter(points[at].run for at in made.below)
     tops = {run: max(points[at].top1 or 0 for at in made.below if points[at].run == run) for run in runs}
     names = [f"{count} of {run} (at best {tops[run]:.2f} %)" for run, count in runs.items()]
-    return f"Not shown, for they lie more than {FAR:g} points below the best: {', '.join(names)}." if names else ""
+    more = f", and those of {len(names) - MOST_LOST} more runs" if len(names) > MOST_LOST else ""
+    listed = ", ".join(names[:MOST_LOST]) + more
+    return f"Not shown, for they lie more than {FAR:g} points below the best: {listed}." if names else ""
 
 
 def _across(point: Point, axis: str) -> tuple[float, float]:

@@ -71,6 +71,10 @@ def test_what_lost_too_much_is_named_and_left_out_where_the_rest_could_not_be_to
     assert (whole.shown, whole.below) == ((0, 1, 2), ())
     assert lost(many, near).endswith("below the best: 1 of one bit (at best 0.60 %).")
     assert lost(many, whole) == ""
+    crowd = [*found, *(replace(many[2], run=f"run {number}") for number in range(20))]
+    of_all = plan(crowd, "size", near=True)
+    assert of_all
+    assert lost(crowd, of_all).endswith("run 7 (at best 0.60 %), and those of 12 more runs.")
 
 
 def test_only_latency_has_an_interval_across(found: list[Point]) -> None:
