@@ -22,9 +22,8 @@ COLOURS = 8
 FAR = 15.0
 """Points of accuracy below the best, from which on what is near it could no longer be told apart."""
 TICKS = 7
-MOST_LOST = 8
-MOST_NAMED = 24
-"""Of runs in the key."""
+MOST_LOST, MOST_NAMED = 8, 24
+"""Of runs: in what is said of those not shown, and in the key."""
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ function say(point, axis) {
 function mark(parent, kind, [x, y], attributes) {
   return draw(parent, "path", { d: facts.marks[kind], transform: `translate(${x} ${y})`, ...attributes });
 }
-const colour = (point) => `var(--c${facts.colours.indexOf(point[facts.by]) % 8})`;
+const colour = (point) => `var(--c${facts.colours.indexOf(point[facts.by]) % facts.shades})`;
 function chart() {
   const axis = document.getElementById("axis").value;
   const place = document.getElementById("chart");
@@ -173,7 +173,7 @@ function key(there) {
   const list = document.createElement("ul");
   list.className = "key";
   const entries = [
-    ...facts.colours.map((name, at) => [name, "final", `var(--c${at % 8})`])
+    ...facts.colours.map((name, at) => [name, "final", `var(--c${at % facts.shades})`])
       .filter(([name]) => there.some((point) => point[facts.by] === name)).slice(0, facts.named),
     ...Object.keys(facts.kinds).filter((kind) => there.some((point) => point.kind === kind)).map((kind) => [facts.kinds[kind], kind, "var(--soft)"]),
   ];

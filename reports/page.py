@@ -106,6 +106,7 @@ def _facts(found: Sequence[Point]) -> dict[str, Any]:
         "marks": chart.MARKS,
         "by": by,
         "colours": names,
+        "shades": chart.COLOURS,
         "named": chart.MOST_NAMED,
     }
 
