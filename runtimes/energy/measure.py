@@ -63,7 +63,7 @@ class EnergyReading:
     gross: float | None = None
     idle_w: float | None = None
     uncertainty: float | None = None
-    inferences: int = 0
+    inferences: int | None = None
     reason: str = ""
 
 

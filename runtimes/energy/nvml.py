@@ -32,7 +32,7 @@ class Nvml:
         try:
             nvml = self._load(LIBRARY)
         except OSError:
-            raise NoReading(f"NVML: there is no {LIBRARY}: install the NVIDIA driver where there is a GPU") from None
+            raise NoReading(f"there is no {LIBRARY}: install the NVIDIA driver where there is a GPU") from None
         self._check(nvml.nvmlInit_v2(), "nvmlInit_v2")
         self._nvml = nvml
         self._find()

@@ -118,6 +118,7 @@ class Tree:
 
 def assert_right(found: EnergyReading) -> None:
     assert found.reason == ""
+    assert found.value is not None
     assert found.value == pytest.approx(NET, rel=0.02)
     assert found.gross == pytest.approx(GROSS, rel=0.02)
     assert found.idle_w == pytest.approx(REST, rel=0.02)
