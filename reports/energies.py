@@ -1,5 +1,7 @@
 """Energy as the reports show it: what was measured, with its source, and beside it what is only modelled."""
 
+from collections.abc import Iterator
+
 from .record import Artifact, Energy, Record
 
 
@@ -30,13 +32,15 @@ def _counted(record: Record) -> list[str]:
     ]
 
 
-def _reasons(record: Record) -> list[str]:
-    """Each once, with all that have it."""
+def _reasons(record: Record) -> Iterator[str]:
+    """Each once, with those that have it, unless all have it."""
     found: dict[str, list[str]] = {}
     for one in record.measurements:
         if one.energy_mj.reason:
             found.setdefault(one.energy_mj.reason, []).append(f"{one.artifact} on {one.runtime}")
-    return [f"not measured, {reason}: {', '.join(names)}" for reason, names in found.items()]
+    for reason, names in found.items():
+        everywhere = len(names) == len(record.measurements)
+        yield f"not measured, {reason}" + ("" if everywhere else f": {', '.join(names)}")
 
 
 def _models(record: Record) -> list[str]:

@@ -22,7 +22,7 @@ class Reading:
     value: float
     at: float | None = None
     step: float = 0.0
-    """The finest difference that a meter of watts can tell."""
+    """The finest watts that a meter can tell apart, or the seconds by which a count may be late; 0: not known."""
 
 
 class Meter(Protocol):

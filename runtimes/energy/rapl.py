@@ -12,6 +12,8 @@ from .meter import NoReading, Reading
 from .sysfs import number, text
 
 POWERCAP = Path("/sys/class/powercap")
+RENEWED = 1e-3
+"""Seconds after which the processor renews its counts."""
 MEND = "sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj (until the next start)"
 
 
@@ -68,7 +70,7 @@ class Rapl:
 
     def read(self) -> Reading:
         """The sum."""
-        return Reading(sum(zone.read() for zone in self._zones))
+        return Reading(sum(zone.read() for zone in self._zones), step=RENEWED)
 
     def stop(self) -> None:
         """Nothing is held."""

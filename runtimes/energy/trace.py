@@ -75,5 +75,6 @@ class Trace:
             return None
         (first, before), (last, after) = inside[0], inside[-1]
         watts = (after - before) / (last - first)
-        # A counter is seen up to a step after it moved; what a meter of watts says is rounded to its finest step.
-        return Power(watts, watts * self._step / (last - first) if self._meter.counts else self._finest / 2)
+        # A count is late by a look at it, if not known better; what a meter of watts says is rounded to its finest.
+        late = watts * (self._finest or self._step) / (last - first)
+        return Power(watts, late if self._meter.counts else self._finest / 2)

@@ -7,7 +7,7 @@ from vitc.reports.page import Run, page
 from vitc.reports.record import Energy, Modelled, Record, from_json, to_json
 from vitc.reports.table import COLUMNS, csv, markdown, rows
 
-COUNTED = Energy(12.34, "RAPL package-0", gross=45.6, idle_w=9.87, uncertainty=0.56, inferences=1234)
+COUNTED = Energy(12.34, "RAPL", gross=45.6, idle_w=9.87, uncertainty=0.56, inferences=1234)
 MODEL = Modelled(1_258_000_000, 5.79, 3.66)
 NO_SENSOR = Energy(None, reason="this machine has no sensor for its cpu")
 
@@ -31,12 +31,13 @@ def test_cells_hold_what_was_measured_and_what_was_modelled_apart(record: Record
 
 def test_lines_say_the_source_the_reason_and_that_a_model_is_one(record: Record) -> None:
     assert energies.lines(told(record)) == [
-        "fp32/onnx on onnxruntime: 12.3 ± 0.56 mJ net, 45.6 mJ gross, 9.87 W at rest; "
-        "counted by RAPL package-0 over 1234 calls",
+        "fp32/onnx on onnxruntime: 12.3 ± 0.56 mJ net, 45.6 mJ gross, 9.87 W at rest; counted by RAPL over 1234 calls",
         "not measured, this machine has no sensor for its cpu: int8/onnx on onnxruntime",
         "fp32/onnx, a model: 1.258 G operations (BOPs / 64 + FLOPs), 5.79 mJ of arithmetic and 3.66 mJ of memory",
     ]
     assert energies.lines(record) == []
+    nowhere = replace(record, measurements=tuple(replace(one, energy_mj=NO_SENSOR) for one in record.measurements))
+    assert energies.lines(nowhere) == ["not measured, this machine has no sensor for its cpu"]
 
 
 def test_report_page_and_csv_show_them(record: Record) -> None:

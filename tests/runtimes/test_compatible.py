@@ -31,7 +31,7 @@ def test_what_is_outside_comes_with_the_line_that_mends_it(monkeypatch: pytest.M
 
 @pytest.mark.parametrize(("vision", "said"), [("0.28.0", 0), ("0.27.1+cpu", 1)])
 def test_a_torchvision_of_another_torch_is_told(monkeypatch: pytest.MonkeyPatch, vision: str, said: int) -> None:
-    monkeypatch.setattr(compatible.metadata, "requires", lambda _: [])
+    monkeypatch.setattr("vitc.runtimes.compatible.metadata.requires", lambda _: [])
     monkeypatch.setattr(compatible, "version", {"torch": "2.13.0+cpu", "torchvision": vision}.get)
     found = compatible.conflicts()
     assert len(found) == said
@@ -41,7 +41,7 @@ def test_a_torchvision_of_another_torch_is_told(monkeypatch: pytest.MonkeyPatch,
 def test_an_engine_that_cannot_read_what_is_written_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
-    monkeypatch.setattr(compatible.metadata, "requires", lambda _: [])
+    monkeypatch.setattr("vitc.runtimes.compatible.metadata.requires", lambda _: [])
     monkeypatch.setattr(compatible, "version", lambda _: None)
     assert compatible.conflicts() == []
     monkeypatch.setattr(compatible, "OPSET", 10**4)

@@ -51,8 +51,11 @@ def test_watts_hold_for_the_time_since_the_meter_spoke_before() -> None:
 def test_the_resolution_is_a_step_of_the_meter() -> None:
     counted = traced(*(Reading(joules) for joules in (0, 10, 20)), counts=True).power(0, 3)
     watts = traced(*(Reading(12, float(at), step=1.0) for at in (1, 2, 3)), counts=False).power(0, 3)
+    prompt = traced(*(Reading(joules, step=0.001) for joules in (0, 10, 20)), counts=True).power(0, 3)
     assert counted is not None
+    assert prompt is not None
     assert watts is not None
+    assert prompt.resolution == pytest.approx(counted.resolution / 100)
     assert counted.resolution == pytest.approx(10 * 0.1 / 2)  # seen up to a tenth of a second late, in two seconds
     assert watts.resolution == 0.5
 
