@@ -49,7 +49,7 @@ class Bench:
     """What counts energy, as `--meter` says it."""
 
     def measure(self, subjects: Sequence[Subject], progress: Progress) -> list[dict[str, Any]]:
-        """One entry a subject, in plain values: latency, speed-up over its baseline, peak memory."""
+        """One entry a subject, in plain values: latency, speed-up over its baseline, peak memory, energy."""
         timed = [subject for subject in subjects if RUNTIMES[subject.runtime].timed]
         samples = self._latency(timed, progress) if timed else {}
         peaks = self._memory(timed, progress) if timed else {}

@@ -209,7 +209,7 @@ class _Run:
             spent = {**asdict(cost(backbone.module, size)), "macs_by_bits": macs_by_bits(backbone.module, size)}
             return {**spent, **score.score(variant.simulation, partial(eager.run, backbone.module), advance)}
 
-        inputs = {"backbone": variant.key, **score.identity()}
+        inputs = {"backbone": variant.key, "counted": "by bits", **score.identity()}
         outputs = score.outputs(variant.simulation)
         found = self.stages.do(f"score {variant.simulation}", inputs, outputs, work, total=score.images)
         macs: dict[str, int] = found["macs_by_bits"]

@@ -161,7 +161,7 @@ class Energy:
     gross: float | None = None
     idle_w: float | None = None
     uncertainty: float | None = None
-    """Of 95 %, in millijoules, of net and of gross alike."""
+    """Of net, in millijoules, at 95 %."""
     inferences: int | None = None
     reason: str = ""
     """Why there is no value."""

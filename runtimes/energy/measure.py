@@ -40,7 +40,7 @@ class Plan:
     step: float = 0.02
     """Seconds from one look at the meter to the next."""
     settle: float = 1.0
-    """Seconds that are left out at the begin of a stretch."""
+    """Seconds that a machine takes to come to rest, or to get going."""
     repeats: int = 5
     error: float = 0.02
     """The share of a stretch that a step may be."""
@@ -49,14 +49,18 @@ class Plan:
     patience: float = 20.0
     """Seconds in which it must have spoken three times."""
 
+    def skipped(self, interval: float) -> float:
+        """Seconds that are left out at the begin of a stretch, for a meter that speaks every `interval` seconds."""
+        return max(self.settle, 2 * interval)
+
     def length(self, interval: float) -> float:
-        """Seconds of a stretch for a meter that speaks every `interval` seconds."""
-        return self.settle + max(self.step / self.error, self.updates * interval) + 2 * interval
+        """Seconds of a whole stretch."""
+        return self.skipped(interval) + max(self.step / self.error, self.updates * interval) + 2 * interval
 
 
 @dataclass(frozen=True)
 class EnergyReading:
-    """Millijoules a call, net and gross, watts at rest, and the 95 % uncertainty of net and of gross alike."""
+    """Millijoules a call, net and gross, watts at rest, and the 95 % uncertainty of net."""
 
     value: float | None
     source: str = NOT_MEASURED
@@ -136,11 +140,12 @@ class _Measurement:
 
     def reading(self) -> EnergyReading:
         """All of it."""
-        length = self.plan.length(self._listen())
-        each = self._seconds_each()
-        before = self._at_rest(length)
-        loads = [self._under_load(math.ceil(length / each)) for _ in range(self.plan.repeats)]
-        after = self._at_rest(length)
+        interval = self._listen()
+        length, skipped = self.plan.length(interval), self.plan.skipped(interval)
+        count = math.ceil(length / self._seconds_each())
+        before = self._at_rest(length, skipped)
+        loads = [self._under_load(count, skipped) for _ in range(self.plan.repeats)]
+        after = self._at_rest(length, skipped)
         return _joined(loads, before, after, self.meter.name)
 
     def _listen(self) -> float:
@@ -149,9 +154,10 @@ class _Measurement:
         while self.timing.clock() < end and len(self.trace.gaps()) < ENOUGH:
             self.timing.sleep(self.plan.step)
             self.trace.check()
-        if len(self.trace.gaps()) < 2:
+        interval = self.trace.interval()
+        if interval is None:
             raise NoReading(f"{self.meter.name} told nothing new in {self.plan.patience:g} s: it is stuck, or too slow")
-        return self.trace.interval()
+        return interval
 
     def _seconds_each(self) -> float:
         """Of an inference, from more and more of them, which also warms them up."""
@@ -160,19 +166,19 @@ class _Measurement:
             count *= 2
         return seconds / count
 
-    def _at_rest(self, length: float) -> Power:
-        start = self.timing.clock()
+    def _at_rest(self, length: float, skipped: float) -> Power:
+        start = self.timing.clock() + skipped
         self.timing.sleep(length)
         return self._power(start)
 
-    def _under_load(self, count: int) -> _Stretch:
-        start = self.timing.clock()
+    def _under_load(self, count: int, skipped: float) -> _Stretch:
+        start = self.timing.clock() + skipped
         seconds = self.run(count)
         return _Stretch(self._power(start), seconds / count, count)
 
     def _power(self, start: float) -> Power:
         self.trace.check()
-        power = self.trace.power(start + self.plan.settle, self.timing.clock())
+        power = self.trace.power(start, self.timing.clock())
         if power is None:
             raise NoReading(f"{self.meter.name} fell silent on the way", there=True)
         return power

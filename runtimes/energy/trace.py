@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from .meter import Meter, NoReading
+from .meter import Meter, NoReading, Reading
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Trace:
     def __init__(self, meter: Meter, clock: Callable[[], float], step: float) -> None:
         self._meter, self._clock, self._step = meter, clock, step
         self._points: list[tuple[float, float]] = []
+        self._news: list[float] = []
         self._told: float | None = None
         self._finest = 0.0
         self._lost: NoReading | None = None
@@ -40,19 +41,20 @@ class Trace:
         except NoReading as why:
             self._lost = why
             return
-        if reading is None:
-            return
-        at = self._clock() if reading.at is None else reading.at
-        if self._meter.counts:
-            if reading.value != self._told:
-                self._points.append((at, reading.value))
-        elif not self._points:
-            self._points.append((at, 0.0))
-        elif at > self._points[-1][0]:
-            before, joules = self._points[-1]
-            self._points.append((at, joules + reading.value * (at - before)))
-        self._told = reading.value
+        if reading is not None:
+            self._note(self._clock() if reading.at is None else reading.at, reading)
+
+    def _note(self, at: float, reading: Reading) -> None:
         self._finest = max(self._finest, reading.step)
+        changed, self._told = reading.value != self._told, reading.value
+        before, joules = self._points[-1] if self._points else (at, 0.0)
+        if self._meter.counts:
+            if changed:
+                self._points.append((at, reading.value))
+        elif at > before or not self._points:
+            self._points.append((at, joules + reading.value * (at - before)))
+        if self._points[-1][0] == at and (changed or reading.at is not None) and self._news[-1:] != [at]:
+            self._news.append(at)
 
     def check(self) -> None:
         """Raise what ended the reading."""
@@ -60,13 +62,18 @@ class Trace:
             raise self._lost
 
     def gaps(self) -> list[float]:
-        """The seconds from point to point."""
-        times = [at for at, _ in self._points]
-        return [later - at for at, later in pairwise(times)]
+        """The seconds from one time that the meter told something new to the next."""
+        return [later - at for at, later in pairwise(self._news)]
 
-    def interval(self) -> float:
-        """How often the meter has something new."""
-        return median(self.gaps())
+    def interval(self) -> float | None:
+        """How often it does; None where it hardly did.
+
+        Watts that can be asked for at any time may well stay the same: they are new whenever they are asked for.
+        """
+        gaps = self.gaps()
+        if len(gaps) >= 2:
+            return median(gaps)
+        return self._step if not self._meter.counts and len(self._points) > 2 + len(self._news) else None
 
     def power(self, start: float, end: float) -> Power | None:
         """Between the first and the last point of a stretch; None where they do not even span half of it."""

@@ -64,8 +64,8 @@ class Sensor:
 
     name = "sensor"
 
-    def __init__(self, world: World, interval: float, *, counts: bool) -> None:
-        self.world, self.interval, self.counts = world, interval, counts
+    def __init__(self, world: World, interval: float, *, counts: bool, held: bool = False) -> None:
+        self.world, self.interval, self.counts, self.held = world, interval, counts, held
         self.ends = self.sticks = float("inf")
         self.stopped = 0
         self._at, self._joules, self._watts = world.now, 0.0, world.rest
@@ -78,9 +78,11 @@ class Sensor:
         if now > self.ends:
             raise NoReading("the sensor vanished")
         if now >= self._at + self.interval and now < self.sticks:
-            self._watts = (self.world.joules - self._joules) / (now - self._at)
+            self._watts = (self.world.joules - self._joules) / (now - self._at) + 1e-6 * (now % 0.7)
             self._at, self._joules = now, self.world.joules
-        return Reading(self._joules) if self.counts else Reading(self._watts, self._at)
+        if self.counts:
+            return Reading(self._joules)
+        return Reading(self._watts, None if self.held else self._at)
 
     def stop(self) -> None:
         self.stopped += 1
@@ -149,6 +151,12 @@ def test_a_sensor_is_right_however_seldom_it_speaks(interval: float, counts: boo
     assert_right(world.measure(Sensor(world, interval, counts=counts)))
     stretches = (world.now - began) / 7
     assert stretches > 10 * interval
+
+
+@pytest.mark.parametrize("interval", [0.1, 1.0, 2.0])
+def test_watts_that_are_held_until_the_sensor_has_new_ones_are_right_too(interval: float) -> None:
+    world = World()
+    assert_right(world.measure(Sensor(world, interval, counts=False, held=True)))
 
 
 def test_both_rests_are_left_out_of_net() -> None:

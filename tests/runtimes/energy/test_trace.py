@@ -48,6 +48,17 @@ def test_watts_hold_for_the_time_since_the_meter_spoke_before() -> None:
     assert power.watts == (2 * 1 + 4 * 3) / 4
 
 
+def test_how_often_it_speaks_is_seen_by_what_is_new() -> None:
+    held = traced(*(Reading(watts) for watts in (1, 1, 2, 2, 1, 1, 2)), counts=False)
+    assert (held.gaps(), held.interval()) == ([2, 2, 2], 2)
+    same = traced(*(Reading(1) for _ in range(5)), counts=False)
+    assert (same.gaps(), same.interval()) == ([], 0.1)  # as often as it is asked
+    assert traced(Reading(1), Reading(1), Reading(2), counts=True).interval() is None
+    spoken = traced(*(Reading(1, float(at)) for at in (1, 1, 2, 3)), counts=False)
+    assert (spoken.gaps(), spoken.interval()) == ([1, 1], 1)
+    assert traced(*(Reading(1, 1.0) for _ in range(5)), counts=False).interval() is None
+
+
 def test_the_resolution_is_a_step_of_the_meter() -> None:
     counted = traced(*(Reading(joules) for joules in (0, 10, 20)), counts=True).power(0, 3)
     watts = traced(*(Reading(12, float(at), step=1.0) for at in (1, 2, 3)), counts=False).power(0, 3)
