@@ -4,8 +4,8 @@
 2. Rest, several stretches of inferences, and rest again. The begin of each is left out: the machine settles.
 3. Gross is the mean power of a stretch times the seconds of an inference. Net leaves out what the machine takes at
    rest, the mean of before and after: that is what the inference adds, and what is compared.
-4. The uncertainty (95 %) joins three: how the stretches differ (Student's t), how far rest before and after lie apart,
-   and the meter's resolution.
+4. The uncertainty (95 %) joins two: how the stretches differ, those of work and those of rest (Student's t on their
+   pooled variance), and the meter's resolution.
 
 What cannot be measured so has no value, and the reason.
 """
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import mean, variance
 
 from scipy.special import stdtrit
 
@@ -194,10 +194,12 @@ def _joined(loads: list[_Stretch], before: Power, after: Power, source: str) -> 
     load = mean(one.power.watts for one in loads)
     if net <= 0:
         raise NoReading(f"{source} tells {idle:.3g} W at rest and {load:.3g} W under load: other work was in the way")
-    spread = float(stdtrit(len(every) - 1, 0.975)) * stdev(every) / math.sqrt(len(every))
+    rests = [1e3 * rest.watts * each for rest in (before, after)]
+    freedom = len(every) - 1 + len(rests) - 1
+    pooled = ((len(every) - 1) * variance(every) + variance(rests)) / freedom
+    spread = float(stdtrit(freedom, 0.975)) * math.sqrt(pooled * (1 / len(every) + 1 / len(rests)))
     resolution = max(one.power.resolution for one in loads) + max(before.resolution, after.resolution)
-    drift = abs(before.watts - after.watts) / 2
-    uncertainty = math.hypot(spread, 1e3 * each * resolution, 1e3 * each * drift)
+    uncertainty = math.hypot(spread, 1e3 * each * resolution)
     if uncertainty >= net:
         raise NoReading(
             f"{source} tells {load:.3g} W under load, {idle:.3g} W at rest: not more than its uncertainty apart"
