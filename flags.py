@@ -157,6 +157,15 @@ Inconclusive = Annotated[bool, typer.Option("--allow-inconclusive", help="Let pa
 Junit = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the verdicts as JUnit XML")]
 Page = Annotated[Path, typer.Option("--out", metavar="FILE", help="The page to write")]
 Csv = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table of results as CSV, too")]
+Meter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CMD",
+        help="What counts energy: a command that prints watts, a number a line; rapl, nvml, jetson, tegrastats, "
+        "powermetrics; or none (default: the first of these that works)",
+    ),
+]
+Facts = Annotated[bool, typer.Option("--json", help="Print what was found as JSON instead of the table")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Of everything drawn at random (default: 0)")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but the result")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks")]

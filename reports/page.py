@@ -11,7 +11,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from . import table
+from . import energies, table
 from .points import Point, points
 from .record import Record
 
@@ -138,6 +138,8 @@ def _everything(run: Run) -> list[str]:
     ]
     if audits := table.audits(record):
         parts += ["<h3>What runs in which precision</h3>", _list(audits)]
+    if energy := energies.lines(record):
+        parts += ["<h3>Energy, measured and modelled</h3>", _list(energy)]
     if record.layers:
         columns, cells = table.layers(record)
         shown = _table(columns, cells, f"Layers of {run.name}")
