@@ -34,7 +34,7 @@ def weigh(program: GraphModule, batches: Batches) -> dict[Node, Tensor]:
     sites = [site for site in find_sites(program) if site.target is aten.linear.default]
     found: dict[Node, Tensor] = {}
     drawing = torch.Generator().manual_seed(0)
-    for image in (image for batch in first(batches, IMAGES if sites else 0) for image in batch.split(1)):
+    for image in (image for batch in first(batches, IMAGES) for image in batch.split(1)):
         for site, square in information(program, sites, image, drawing).items():
             found[site] = found[site] + square if site in found else square
     tempered = {site: square**POWER for site, square in found.items() if square.any()}
@@ -51,7 +51,7 @@ def information(
         drawn = torch.multinomial(answers.detach().softmax(-1), 1, generator=drawing)[:, 0]
         loss = functional.cross_entropy(answers, drawn)
         kept = {site: given for site, given in keeper.kept.items() if given.requires_grad}
-        gradients = torch.autograd.grad(loss, list(kept.values()), allow_unused=True)
+        gradients = torch.autograd.grad(loss, list(kept.values()), allow_unused=True) if kept else ()
     return {
         site: gradient.double().square().sum(-1).flatten(1).sum(0)
         for site, gradient in zip(kept, gradients, strict=True)
