@@ -15,7 +15,7 @@ from .loading import load
 from .models.backbone import Backbone
 from .models.data import ImageSet
 from .recipe import Recipe
-from .runtimes import RUNTIMES
+from .runtimes import RUNTIMES, energy
 
 IMAGES = 8
 """How many show how large the values become."""
@@ -26,6 +26,7 @@ def admitted(recipe: Recipe) -> Backbone:
     for name in recipe.runtime:
         if name in RUNTIMES and (problem := RUNTIMES[name].missing()):
             raise NotAvailable(problem)
+    energy.check(recipe.meter)
     backbone = load(recipe.model, Path(recipe.weights) if recipe.weights else None, recipe.preprocessing)
     for _, technique in recipe.steps:
         technique.check(backbone)

@@ -5,6 +5,8 @@ import shlex
 import sys
 import traceback
 from collections.abc import Mapping
+from dataclasses import asdict
+from json import dumps
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
@@ -68,6 +70,7 @@ def compress(
     threads: flags.Threads = None,
     batch: flags.Batch = None,
     static: flags.Static = None,
+    meter: flags.Meter = None,
     image_input: flags.ImageInput = None,
     allow_slower: flags.Slower = None,
     allow_fallback: flags.Fallback = None,
@@ -96,6 +99,7 @@ def export_(
     runtime: flags.Runtime = None,
     threads: flags.Threads = None,
     batch: flags.FixedBatch = None,
+    meter: flags.Meter = None,
     image_input: flags.ImageInput = None,
     workers: flags.Workers = None,
     seed: flags.Seed = None,
@@ -121,6 +125,7 @@ def profile(
     ],
     threads: flags.Threads = None,
     batch: flags.Batch = None,
+    meter: flags.Meter = None,
     json: flags.Json = False,
     quiet: flags.Quiet = False,
     verbose: flags.Verbose = False,
@@ -129,7 +134,8 @@ def profile(
     from . import profiling
     from .bench import asked
 
-    record = profiling.profile(artifacts, asked(threads, batch), progress=console.progress(context), command=_command())
+    bench = asked(threads, batch, meter)
+    record = profiling.profile(artifacts, bench, progress=console.progress(context), command=_command())
     console.show(record, as_json=json)
 
 
@@ -202,10 +208,13 @@ def models(
 
 
 @app.command()
-def doctor(verbose: flags.Verbose = False) -> None:
-    """Say what this machine offers: instruction sets, engines, versions."""
+def doctor(json: flags.Facts = False, verbose: flags.Verbose = False) -> None:
+    """Say what this machine offers: instruction sets, engines, devices, versions, energy sensors."""
     from .runtimes import doctor
 
+    if json:
+        typer.echo(dumps([asdict(finding) for finding in doctor.findings()], indent=1))
+        return
     table = Table("", "found", "what to do", box=None)
     for finding in doctor.findings():
         table.add_row(finding.what, finding.found, finding.mend)

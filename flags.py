@@ -160,6 +160,15 @@ Csv = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table 
 Axis = Annotated[str, typer.Option(metavar="COST", help="What the chart shows: latency, size, memory or energy")]
 Svg = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the chart as SVG, too")]
 Png = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the chart as PNG, too (needs resvg-py)")]
+Meter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CMD",
+        help="What counts energy: a command that prints watts, a number a line; rapl, nvml, jetson, tegrastats, "
+        "powermetrics; or none (default: the first of these that works)",
+    ),
+]
+Facts = Annotated[bool, typer.Option("--json", help="Print what was found as JSON instead of the table")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Of everything drawn at random (default: 0)")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but the result")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks")]

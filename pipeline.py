@@ -19,6 +19,7 @@ from . import checks, choices, reporting
 from .admission import admitted, findings
 from .atomic import remove, write_text
 from .bench import Bench, Subject, measurement
+from .compress.precisions import macs_by_bits
 from .compress.recover.views import wide
 from .errors import UserError, VerificationFailed
 from .export import TARGETS
@@ -40,6 +41,7 @@ from .reports.page import page
 from .runs import PAGE, PREDICTIONS, RECORD, REPORT
 from .runtimes import RUNTIMES, eager, machine, peak
 from .runtimes.batching import answers
+from .runtimes.energy.model import modelled
 from .scoring import Score
 from .stages import Stages
 from .variants import Variant
@@ -139,8 +141,8 @@ class _Run:
         exports = Exports(recipe, self.out, self.stages, self.progress)
         variants, layers = exports.variants(backbone, samples, lessons)
         score = Score(pixels, self.out / FOLDER)
-        for variant in {variant.simulation: variant for variant, _ in variants}.values():
-            self.simulated(variant, score)
+        simulations = {variant.simulation: variant for variant, _ in variants}
+        macs = {name: self.simulated(variant, score) for name, variant in simulations.items()}
         made = [(variant, exports.exported(variant, target)) for variant, target in variants]
         theirs = [artifact for target in recipe.export for artifact in exports.rivals(backbone, target, samples)]
         images = checks.parity_images(pixels or samples, backbone.preprocessing, recipe.seed)
@@ -159,14 +161,18 @@ class _Run:
             data=_data(scored, pixels),
             calibration=_data(calibration, samples),
             recovery=_data(learned_from, lessons),
-            artifacts=tuple(one.row for one in checked),
+            artifacts=tuple(
+                _modelled(one.row, macs[variant.simulation]) if variant else one.row
+                for (variant, _), one in zip(judged, checked, strict=True)
+            ),
             measurements=measurements,
             stages=tuple(self.stages.done),
             layers=tuple(records.Layer(**layer) for layer in layers),
             choices=choices.choose(measurements, asked),
         )
         drifts = checks.drifts(made, measurements, score)
-        score.gather(_scored(variants, measurements), self.out / PREDICTIONS, backbone.classes)
+        answering = [*simulations, *(f"{one.artifact} {one.runtime}" for one in measurements)]
+        score.gather(answering, self.out / PREDICTIONS, backbone.classes)
         self.finish(record)
         wrong = [f"{one.row.name} {complaint}" for one in checked for complaint in one.complaints]
         slower = () if recipe.allow_slower else checks.slower(made, measurements)
@@ -197,17 +203,20 @@ class _Run:
             self.progress.note(f"left out of {images.source}, unreadable: {', '.join(result['unreadable'])}")
         return decode.opened(into)
 
-    def simulated(self, variant: Variant, score: Score) -> None:
-        """Cost and accuracy of a variant in torch."""
+    def simulated(self, variant: Variant, score: Score) -> dict[str, int]:
+        """Cost and accuracy of a variant in torch; its multiply-accumulates by their bits."""
         backbone = variant.backbone
 
         def work(advance: Advance) -> dict[str, Any]:
-            spent = asdict(cost(backbone.module, backbone.preprocessing.input_size))
+            size = backbone.preprocessing.input_size
+            spent = {**asdict(cost(backbone.module, size)), "macs_by_bits": macs_by_bits(backbone.module, size)}
             return {**spent, **score.score(variant.simulation, partial(eager.run, backbone.module), advance)}
 
-        inputs = {"backbone": variant.key, **score.identity()}
+        inputs = {"backbone": variant.key, "counted": "by bits", **score.identity()}
         outputs = score.outputs(variant.simulation)
-        self.stages.do(f"score {variant.simulation}", inputs, outputs, work, total=score.images)
+        found = self.stages.do(f"score {variant.simulation}", inputs, outputs, work, total=score.images)
+        macs: dict[str, int] = found["macs_by_bits"]
+        return macs
 
     def verified(self, variant: Variant | None, artifact: Artifact, images: checks.Batches) -> checks.Checked:
         """The artifact loaded back, and what is wrong with it; of a rival only what its engine runs."""
@@ -224,11 +233,12 @@ class _Run:
 
     def measured(self, artifacts: list[Artifact], score: Score) -> tuple[records.Measurement, ...]:
         """Accuracy of every artifact on its engines, then all of them against each other for latency and memory."""
-        bench = Bench(self.recipe.threads or self.machine.cores, self.recipe.batch, self.recipe.seed)
+        recipe = self.recipe
+        bench = Bench(recipe.threads or self.machine.cores, recipe.batch, recipe.seed, recipe.meter)
         subjects = [
             Subject(artifact.name, artifact.path, runtime, f"{FLOAT}/{artifact.format}")
             for artifact in artifacts
-            for runtime in self.recipe.runtimes_of(artifact.format)
+            for runtime in recipe.runtimes_of(artifact.format)
         ]
         if not subjects:
             return ()
@@ -270,17 +280,17 @@ class _Run:
             remove(self.out / FOLDER / f"{name}-pixels")
 
 
-def _scored(variants: list[tuple[Variant, str]], measurements: tuple[records.Measurement, ...]) -> list[str]:
-    """What was scored, by name: the programs in torch, and every artifact on every engine."""
-    simulated = dict.fromkeys(variant.simulation for variant, _ in variants)
-    return [*simulated, *(f"{one.artifact} {one.runtime}" for one in measurements)]
-
-
 def _model(backbone: Backbone) -> records.Model:
     preprocessing = backbone.preprocessing
     return records.Model(
         backbone.name, backbone.weights_sha256, preprocessing.input_size, digest(preprocessing.to_json())
     )
+
+
+def _modelled(row: records.Artifact, macs: dict[str, int]) -> records.Artifact:
+    """With what its program would take on a chip of published tables."""
+    found = modelled(macs, row.bytes, exact_floats=TARGETS[row.format].exact_floats)
+    return replace(row, modelled=records.Modelled(**asdict(found)))
 
 
 def _data(images: ImageSet | None, pixels: Pixels | None) -> records.Data | None:

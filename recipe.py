@@ -79,6 +79,8 @@ class Recipe:
     """Of the measured runtime; None: its own choice."""
     batch: int = 1
     """Images an inference when latency is measured."""
+    meter: str | None = None
+    """What counts energy: a command that prints watts, a sensor's name, or none. None: the first sensor that works."""
     static: bool = False
     """Export with the batch fixed at `batch`; otherwise it stays free where the target can."""
     image_input: bool = False

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from ..models.data import Batches
@@ -27,6 +28,8 @@ class Draft:
     scheme: str
     notes: list[str] = field(default_factory=list)
     """What steps did, or why they did not."""
+    weights: Mapping[Node, Tensor] = field(default_factory=dict)
+    """How much each position of what a linear reads and gives matters, [L]; where none stand, all do alike."""
 
     def bits_of(self, site: Node) -> Bits | None:
         """What a site is to become; None where it stays float."""

@@ -30,7 +30,7 @@ class Centred:
     """Of the rounded inputs, [K]."""
     drift: Tensor
     """Of D, [K]."""
-    rows: int
+    rows: float
 
     def error(self, weight: Tensor, was: Tensor) -> Tensor:
         """Squared error of each output, summed over rows, with the best bias: `A weight'` against `B was'`."""
@@ -55,7 +55,7 @@ class Moments:
     """A'D: those against what rounding added to them."""
     noise: Tensor
     """D'D."""
-    rows: int = 0
+    rows: float = 0.0
 
     @classmethod
     def empty(cls, width: int) -> "Moments":
@@ -63,16 +63,18 @@ class Moments:
         rounded, shift, noise = torch.zeros(3, width + 1, width + 1, dtype=torch.float64)
         return cls(rounded, shift, noise)
 
-    def add(self, rounded: Tensor, exact: Tensor | None = None) -> None:
-        """Take in rows [..., K] of both; of one, where nothing was rounded."""
+    def add(self, rounded: Tensor, exact: Tensor | None = None, weights: Tensor | None = None) -> None:
+        """Take in rows [..., L, K] of both, or of one where nothing was rounded; as often as `weights`, [L], say."""
         a = rounded.flatten(0, -2)
-        ones = torch.nn.functional.pad(a, (0, 1), value=1.0)
+        often = a.new_ones(rounded.shape[-2]) if weights is None else weights.to(a.dtype)
+        root = often.sqrt().expand(rounded.shape[:-1]).reshape(-1, 1)
+        ones = torch.nn.functional.pad(a, (0, 1), value=1.0) * root
         self.rounded += ones.t() @ ones
         if exact is not None:
-            added = torch.nn.functional.pad(a - exact.flatten(0, -2), (0, 1))
+            added = torch.nn.functional.pad(a - exact.flatten(0, -2), (0, 1)) * root
             self.shift += ones.t() @ added
             self.noise += added.t() @ added
-        self.rows += len(a)
+        self.rows += root.square().sum().item()
         vars(self).pop("centred", None)
 
     @cached_property

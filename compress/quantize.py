@@ -25,6 +25,7 @@ from .draft import Bits, Draft
 from .equalize import STEPS
 from .fold_norm import fold
 from .graph import as_node, tensor
+from .importance import weigh
 from .logarithmic import SEARCHES
 from .patchify import patchify
 from .placing import put
@@ -120,6 +121,7 @@ class Quantize:
         for name in self.steps:
             STEPS[name].step().apply(draft, batches)
             losses.measure(draft, batches, name)
+        draft.weights = weigh(program, batches)
         inputs = Inputs(draft, batches, self.ranges, self.axiswise)
         if self.attention:
             inputs.of_products(self.activation_bits, self.softmax)

@@ -18,6 +18,9 @@ from .clipping import BINS, METHODS, NARROWEST, Histogram, minmax
 from .observe import Look, check_finite, observe, watch
 from .scheme import SCHEMES
 
+SHARES = 1024
+"""As how many values the position that matters most is counted."""
+
 Ranges = tuple[tuple[float, ...], tuple[float, ...]]
 """Lows and highs, one of each an index."""
 
@@ -36,6 +39,13 @@ class Range:
         self.low, self.high = min(self.low, low.item()), max(self.high, high.item())
 
 
+class Whole(NamedTuple):
+    """A tensor that gets one range: the bits of its codes, and how much its positions matter, [L]; none: all alike."""
+
+    bits: int
+    weights: Tensor | None = None
+
+
 class Along(NamedTuple):
     """An axis whose every index gets a range of its own, as heads or channels do, and the bits of the codes."""
 
@@ -45,19 +55,24 @@ class Along(NamedTuple):
 
 def calibrate(
     program: GraphModule,
-    sources: Mapping[Node, int],
+    sources: Mapping[Node, Whole],
     batches: Batches,
     method: str = "minmax",
     scheme: str = "asymmetric",
 ) -> dict[Node, Range]:
-    """The range of every tensor of `sources` over the batches, for the bits that stand there."""
+    """The range of every tensor of `sources` over the batches."""
     seen = {node: Range() for node in sources}
     watch(program, {node: _whole(extremes.add) for node, extremes in seen.items()}, batches)
     if METHODS[method] is minmax:
         return seen
-    counts = {node: Counts(torch.tensor([now.low]), torch.tensor([now.high])) for node, now in seen.items()}
+    counts = {
+        node: Counts(torch.tensor([now.low]), torch.tensor([now.high]), sources[node].weights)
+        for node, now in seen.items()
+    }
     watch(program, {node: _whole(count.add) for node, count in counts.items()}, batches)
-    return {node: Range(*METHODS[method](counts[node].of(0), bits, SCHEMES[scheme])) for node, bits in sources.items()}
+    return {
+        node: Range(*METHODS[method](counts[node].of(0), bits, SCHEMES[scheme])) for node, (bits, _) in sources.items()
+    }
 
 
 def calibrate_axis(
@@ -82,19 +97,28 @@ def calibrate_axis(
 
 
 class Counts:
-    """Histograms of channels between their known extremes, filled batch by batch."""
+    """Histograms of channels between their known extremes, filled batch by batch.
 
-    def __init__(self, low: Tensor, high: Tensor) -> None:
+    Where positions matter unequally each counts as a whole number of values, so that no order makes a difference.
+    """
+
+    def __init__(self, low: Tensor, high: Tensor, weights: Tensor | None = None) -> None:
         self.low, self.high = low.clamp_max(0), high.clamp_min(0)
         width = self.high - self.low
         self.density = torch.where(width < NARROWEST, 0, BINS / width)
         self.first = torch.arange(len(low), dtype=torch.int32) * BINS
         self.bins = torch.zeros(len(low) * BINS, dtype=torch.int64)
+        self.weights = None if weights is None else (weights / weights.max() * SHARES).round().double()
 
     def add(self, values: Tensor) -> None:
         """Count the values of one more tensor, [..., C]; of any shape if there is but one channel."""
         places = values.sub(self.low).mul_(self.density).to(torch.int32).clamp_(0, BINS - 1).add_(self.first)
-        self.bins += torch.bincount(places.flatten(), minlength=len(self.bins))
+        if self.weights is None:
+            self.bins += torch.bincount(places.flatten(), minlength=len(self.bins))
+        else:
+            each = self.weights.view(-1, 1).expand(len(self.weights), places.shape[-1])
+            each = each.expand(len(places), *each.shape).flatten()
+            self.bins += torch.bincount(places.flatten(), each, minlength=len(self.bins)).long()
 
     def of(self, channel: int) -> Histogram:
         """What was counted in a channel."""

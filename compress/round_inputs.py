@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
 from torch.fx import Node
 
 from ..models.data import Batches
@@ -13,7 +15,7 @@ from .graph import as_node, find_sites, is_grouped
 from .logarithmic import SEARCHES
 from .observe import observe
 from .placing import round_along, round_input, round_softmax
-from .ranges import Along, Range, calibrate, calibrate_axis
+from .ranges import Along, Range, Whole, calibrate, calibrate_axis
 
 UNIFORM = "uniform"
 """The grid of a softmax that targets can express; the others are in `logarithmic`."""
@@ -69,8 +71,13 @@ class Inputs:
 
     def _calibrated(self, sources: AbstractSet[Node], bits: int) -> dict[Node, Range]:
         """A range for each tensor as a whole, in the order of the program."""
-        ordered = {node: bits for node in self.draft.program.graph.nodes if node in sources}
+        ordered = {node: Whole(bits, self._weights(node)) for node in self.draft.program.graph.nodes if node in sources}
         return calibrate(self.draft.program, ordered, self.batches, self.ranges, self.draft.scheme)
+
+    def _weights(self, source: Node) -> Tensor | None:
+        """How much a tensor's positions matter to those that read it."""
+        found = [self.draft.weights[reader] for reader in source.users if reader in self.draft.weights]
+        return torch.stack(found).sum(0) if found else None
 
     def _along(self, axes: Mapping[Node, int], readers: Mapping[Node, list[Node]], bits: int, scheme: str) -> None:
         """Round each tensor by a range for every index of its axis."""

@@ -82,9 +82,9 @@ class Rounder:
 
     def _dense(self, site: Node, weight: Tensor, bias: Tensor | None, bits: Bits) -> Settled:
         flat = flat_weight(weight)
-        moments = Moments.empty(flat.shape[1])
+        moments, weights = Moments.empty(flat.shape[1]), self._weights(site)
         for pair in self._inputs(site):
-            moments.add(*(rows_of(site, x, weight) for x in pair))
+            moments.add(*(rows_of(site, x, weight) for x in pair), weights)
         plain = bias if bias is not None else flat.new_zeros(len(flat))
         power = float(moments.power(flat, plain).sum()) or 1.0
         nearest, chosen = (method.apply(flat, plain, moments, bits.weight) for method in (Nearest(), self.rounding))
@@ -93,6 +93,11 @@ class Rounder:
             for name, found in (("on the walk", nearest), (self.name, chosen))
         }
         return Settled(site, bits, stored(chosen.codes, weight), chosen.scale, chosen.bias, errors)
+
+    def _weights(self, site: Node) -> Tensor | None:
+        """How much each of the rows matters that a site multiplies its weight with."""
+        weights = self.draft.weights.get(site)
+        return None if weights is None else evenly(weights.view(1, -1, 1)).flatten()
 
     def _grouped(self, site: Node, weight: Tensor, bias: Tensor | None, bits: Bits) -> Settled:
         """The nearest codes, and a bias that keeps the mean of each output."""

@@ -11,7 +11,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from . import chart, compared, table
+from . import chart, compared, energies, table
 from .points import Point, points
 from .record import Record
 
@@ -171,6 +171,8 @@ def _everything(run: Run) -> list[str]:
     ]
     if audits := table.audits(record):
         parts += ["<h3>What runs in which precision</h3>", _list(audits)]
+    if energy := energies.lines(record):
+        parts += ["<h3>Energy, measured and modelled</h3>", _list(energy)]
     if run.changed:
         rows = [(one.image, one.right, one.before, one.after) for one in run.changed]
         shown = _table(("image", "label", "float", run.artifact), rows, f"Images whose class changed in {run.name}")

@@ -113,6 +113,18 @@ class Audit:
 
 
 @dataclass(frozen=True)
+class Modelled:
+    """What an image would take on a 45 nm chip by published tables: a model, never a measurement.
+
+    Operations are BOPs / 64 + FLOPs; memory is the file, read once.
+    """
+
+    ops: int
+    arithmetic_mj: float
+    memory_mj: float
+
+
+@dataclass(frozen=True)
 class Artifact:
     """A file that a runtime can serve, named by what it is and its target; `path` is relative to the run folder."""
 
@@ -128,6 +140,7 @@ class Artifact:
     """What is to be known of it: that it is yet to be built elsewhere, for one."""
     simulation: str = ""
     """What the torch program is called that it was made of; its stage is `score SIMULATION`."""
+    modelled: Modelled | None = None
 
 
 @dataclass(frozen=True)
@@ -152,10 +165,20 @@ class Speedup:
 
 @dataclass(frozen=True)
 class Energy:
-    """Millijoules a call, and what counted them."""
+    """Millijoules a call, and what counted them.
+
+    `value` is net: without what the machine takes at rest, which is `idle_w`; `gross` is with it.
+    """
 
     value: float | None
     source: str = "not measured"
+    gross: float | None = None
+    idle_w: float | None = None
+    uncertainty: float | None = None
+    """Of net, in millijoules, at 95 %."""
+    inferences: int | None = None
+    reason: str = ""
+    """Why there is no value."""
 
 
 @dataclass(frozen=True)

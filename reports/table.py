@@ -13,20 +13,25 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from . import compared
+from . import compared, energies
 from .record import Artifact, Audit, Data, Layer, Machine, Measurement, Record, Stage, alike, float_of
 
 MISSING = "not measured"
 DASH = "-"
 """The same on a terminal, where the caption explains it."""
-COLUMNS = ("artifact", "runtime", "size MB", "top-1 %", "p50 ms", "speed-up", "peak MB", "parity %", "MACs %")
-REPORT_ONLY = ("peak MB", "parity %")
+COLUMNS = (
+    *("artifact", "runtime", "size MB", "top-1 %", "p50 ms", "speed-up", "peak MB", "parity %", "MACs %"),
+    *("energy mJ", "modelled mJ"),
+)
+REPORT_ONLY = ("peak MB", "parity %", "energy mJ", "modelled mJ")
 WIDEST = 13
 """Of a column on a terminal; longer names are broken."""
 NOTE = (
     "Drops are in points, against the untouched model on the same target and runtime; intervals are 95 %. Parity is "
     "the share of images for which artifact and torch simulation name the same class. Peak memory is that of a process "
-    "which does nothing but serve the artifact. MACs are shown by the precision that the runtime runs them in."
+    "which does nothing but serve the artifact. MACs are shown by the precision that the runtime runs them in. Energy "
+    "is what a sensor counts for a call, less what the machine takes at rest. Modelled is no measurement, but what "
+    "published tables say of a 45 nm chip: arithmetic + memory."
 )
 LOSSES = (
     "Decibels by which a layer's error lies below its output, on calibration images: 10 more is a tenth of the error. "
@@ -79,6 +84,7 @@ def markdown(record: Record) -> str:
         NOTE,
         *_section("## The best for each target", choices(record)),
         *_section("## What runs in int8", audits(record)),
+        *_section("## Energy, measured and modelled", energies.lines(record)),
         *_grids("## What each step costs and gains", compared.STEP_COLUMNS, compared.steps(record), compared.STEPS),
         *_grids("## On the engine and in torch", compared.DRIFT_COLUMNS, compared.drifts(record), compared.DRIFT),
         *_grids("## What each layer loses", *layers(record), LOSSES),
@@ -104,8 +110,9 @@ def _row(record: Record, artifact: Artifact, one: Measurement | None) -> tuple[s
     size = f"{artifact.bytes / 1e6:.2f}"
     parity = f"{100 * artifact.parity.top1_agree:.1f}" if artifact.parity else MISSING
     macs = _macs(artifact.audit)
+    model = energies.modelled(artifact)
     if one is None:
-        return (artifact.name, MISSING, size, MISSING, MISSING, MISSING, MISSING, parity, macs)
+        return (artifact.name, MISSING, size, MISSING, MISSING, MISSING, MISSING, parity, macs, MISSING, model)
     runtime = one.runtime if setting(record) else f"{one.runtime} ({_setting(one)})"
     p50 = f"{one.latency_ms.p50:.2f}" if one.latency_ms else MISSING
     return (
@@ -118,6 +125,8 @@ def _row(record: Record, artifact: Artifact, one: Measurement | None) -> tuple[s
         _number(one.peak_rss_mb),
         parity,
         macs,
+        energies.measured(one.energy_mj),
+        model,
     )
 
 

@@ -48,6 +48,8 @@ class Runtime:
     """What an artifact computes on the way, by name; None where the engine cannot tell."""
     timed: bool = True
     """Whether its times and its memory say anything: a reference interpreter's do not."""
+    device: str = "cpu"
+    """What it runs on, and whose energy counts: cpu, gpu, or soc where it chooses itself."""
 
 
 RUNTIMES = {
@@ -55,11 +57,13 @@ RUNTIMES = {
     for runtime in (
         Runtime(ort.NAME, ort.OrtSession, ort.executed, ort.promised, ort.missing, ort.values),
         Runtime(ov.NAME, ov.OvSession, ov.executed, ov.promised, ov.missing, ov.values),
-        Runtime(trt.NAME, trt.TrtSession, trt.executed, trt.promised, trt.missing),
+        Runtime(trt.NAME, trt.TrtSession, trt.executed, trt.promised, trt.missing, device="gpu"),
         # onnxruntime reads the same file: its answers stand in for TensorRT's, its kernels and its times do not.
         Runtime("tensorrt-reference", ort.OrtSession, None, ort.promised, ort.missing, ort.values, timed=False),
         # The Neural Engine does not tell what it runs; the program does.
-        Runtime(coreml.NAME, coreml.CoreMLSession, mil_audit.executed, mil_audit.promised, coreml.missing),
+        Runtime(
+            coreml.NAME, coreml.CoreMLSession, mil_audit.executed, mil_audit.promised, coreml.missing, device="soc"
+        ),
         Runtime(
             mil.NAME,
             mil.MilSession,

@@ -1,6 +1,6 @@
 """Artifacts are run with what was asked for, held against their baseline, and put into the record's rows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vitc.bench import Bench, Subject, measurement
+from vitc import bench
+from vitc.bench import Bench, Subject, asked, measurement
+from vitc.errors import UserError
 from vitc.progress import Progress
-from vitc.runtimes import RUNTIMES, Runtime, latency, memory
+from vitc.reports.record import Energy
+from vitc.runtimes import RUNTIMES, Runtime, energy, latency, memory
+from vitc.runtimes.energy.measure import EnergyReading
 
 SCORE = {"top1": 80.0, "top5": 95.0, "images": 10}
 
@@ -49,6 +53,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setitem(RUNTIMES, name, runtime)
     monkeypatch.setattr(latency, "TURN_NS", 10_000)
     monkeypatch.setattr(memory, "measure", lambda *_: memory.Peak(50.0))
+    monkeypatch.setattr(energy, "SOURCES", {})
     yield
     assert Engine.live == 0
 
@@ -97,6 +102,32 @@ def test_memory_that_cannot_be_measured_is_said_and_left_out(monkeypatch: pytest
     (row,) = Bench(1).measure([subject("fp32/onnx")], Progress())
     assert row["peak_rss_mb"] is None
     assert "memory of fp32/onnx on one not measured: out of luck" in told
+
+
+def test_energy_is_counted_by_the_meter_that_was_named_while_the_engine_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def counted(run: Callable[[int], float], meter: str) -> EnergyReading:
+        Engine.given.clear()
+        assert run(3) >= 0
+        assert len(Engine.given) == 3
+        return EnergyReading(5.0, meter, 9.0, 2.0, 0.5, 3)
+
+    monkeypatch.setattr(energy, "choose", lambda word, device: f"{word} of the {device}")
+    monkeypatch.setattr(bench, "measure", counted)
+    rows = Bench(1, meter="rapl").measure([subject("fp32/onnx")], Progress())
+    assert measurement(rows[0], SCORE).energy_mj == Energy(5.0, "rapl of the cpu", 9.0, 2.0, 0.5, 3)
+
+
+def test_why_energy_is_not_measured_is_said_once_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(Progress, "note", lambda _, text: told.append(text))
+    rows = Bench(1, meter="none").measure([subject("fp32/onnx"), subject("int8/onnx")], Progress())
+    assert [measurement(row, SCORE).energy_mj for row in rows] == [Energy(None, reason="not asked for")] * 2
+    assert told.count("energy not measured: not asked for") == 1
+
+
+def test_a_meter_that_cannot_be_run_is_refused_before_anything_is_measured() -> None:
+    with pytest.raises(UserError, match="no command that can be run"):
+        asked(1, 1, "no-such-meter")
 
 
 def test_a_row_of_the_record_holds_what_was_measured_and_how_accurate_it_is() -> None:

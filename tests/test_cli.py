@@ -1,4 +1,5 @@
 import json
+import platform
 import shlex
 import sys
 import tomllib
@@ -64,6 +65,12 @@ def test_models_lists_what_matches(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 def test_doctor_names_the_engine(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("doctor", monkeypatch) == 0
     assert "onnxruntime" in capsys.readouterr().out
+
+
+def test_doctor_speaks_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("doctor --json", monkeypatch) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"what": "python", "found": platform.python_version(), "mend": ""} in found
 
 
 def test_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

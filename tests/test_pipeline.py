@@ -14,7 +14,7 @@ from vitc.reports.record import Record, from_json
 
 pytestmark = pytest.mark.xdist_group("demo_run")
 
-RECIPE = Recipe(data="demo:48", calib_images=8)
+RECIPE = Recipe(data="demo:48", calib_images=8, meter="none")
 """That of `demo_run`."""
 
 
@@ -63,7 +63,18 @@ def test_every_artifact_was_measured_and_the_float_one_is_the_baseline(record: R
     assert base.latency_ms
     assert compressed.latency_ms
     assert base.threads == compressed.threads
-    assert {one.energy_mj.source for one in record.measurements} == {"not measured"}
+    assert {(one.energy_mj.source, one.energy_mj.reason) for one in record.measurements} == {
+        ("not measured", "not asked for")
+    }
+
+
+def test_every_artifact_is_modelled_and_the_compressed_one_takes_less(record: Record) -> None:
+    base, compressed = (artifact.modelled for artifact in record.artifacts)
+    assert base
+    assert compressed
+    assert compressed.arithmetic_mj < base.arithmetic_mj / 2
+    assert compressed.memory_mj < base.memory_mj / 2
+    assert compressed.ops == pytest.approx(base.ops, rel=0.01)  # eight bits by eight are one float operation
 
 
 def test_the_answers_are_kept_and_give_the_recorded_accuracy(demo_run: Path, record: Record) -> None:

@@ -29,6 +29,7 @@ FULL = Recipe(
     exclude=("head",),
     layers={"depthwise": {"weight_bits": 8}, "blocks.0.*": {"weight_bits": 8, "activation_bits": 8}},
     static=True,
+    meter="rapl",
     allow_slower=True,
     image_input=True,
     allow_fallback=True,

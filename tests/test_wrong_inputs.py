@@ -88,6 +88,7 @@ class Bomb:
         ("compress demo --workers -1", "workers is -1"),
         ("compress demo --seed -1", "seed is -1"),
         ("compress demo --ptq int7", "int7"),
+        ("compress demo --meter no-such-meter", "no-such-meter"),
         ("compress demo --export onyx", "onyx"),
         ("compress demo --export onnx,onnx", "more than once"),
         ("compress demo --runtime trt", "trt"),

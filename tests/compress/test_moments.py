@@ -48,6 +48,17 @@ def test_a_small_error_beside_large_outputs_keeps_its_digits() -> None:
     torch.testing.assert_close(found, off.square().sum(0), rtol=1e-5, atol=0)
 
 
+def test_a_row_that_matters_twice_is_taken_in_twice() -> None:
+    rounded, exact = (rows.unflatten(0, (8, 5)) for rows in (ROUNDED, EXACT))
+    weighed, again = Moments.empty(7), Moments.empty(7)
+    weighed.add(rounded, exact, torch.tensor([2.0, 1, 0, 1, 3]))
+    often = torch.tensor([0, 0, 1, 3, 4, 4, 4])
+    again.add(rounded[:, often], exact[:, often])
+    assert weighed.rows == pytest.approx(again.rows) == 56
+    for name in ("rounded", "shift", "noise"):
+        torch.testing.assert_close(getattr(weighed, name), getattr(again, name))
+
+
 def test_batches_of_images_are_nothing_but_round_off() -> None:
     rounded, exact = (rows.unflatten(0, (8, 5)) for rows in (ROUNDED, EXACT))
     whole, parts = taken(), Moments.empty(7)

@@ -7,7 +7,7 @@ from torch.fx import GraphModule, Node
 
 from vitc.compress import ranges
 from vitc.compress.clipping import BINS, METHODS, Histogram
-from vitc.compress.ranges import Along, Counts, Range, calibrate, calibrate_axis
+from vitc.compress.ranges import SHARES, Along, Counts, Range, Whole, calibrate, calibrate_axis
 from vitc.compress.scheme import SCHEMES
 from vitc.errors import UserError
 from vitc.models.program import trace
@@ -80,7 +80,7 @@ def test_values_that_are_not_finite_are_refused(bad: float) -> None:
 @each_method
 @each_scheme
 def test_no_method_minds_order_or_batching(program: GraphModule, images: Tensor, method: str, scheme: str) -> None:
-    sources = dict.fromkeys(nodes(program).values(), 4)
+    sources = dict.fromkeys(nodes(program).values(), Whole(4))
     along = {node: Along(1, 4) for node in sources}
     wanted = calibrate(program, sources, [images], method, scheme)
     wanted_axis = calibrate_axis(program, along, [images], method, scheme)
@@ -90,7 +90,7 @@ def test_no_method_minds_order_or_batching(program: GraphModule, images: Tensor,
 
 
 def test_minmax_is_what_was_seen(program: GraphModule, images: Tensor) -> None:
-    found = calibrate(program, dict.fromkeys(nodes(program).values(), 8), images.split(9))
+    found = calibrate(program, dict.fromkeys(nodes(program).values(), Whole(8)), images.split(9))
     for name, node in nodes(program).items():
         assert found[node] == seen(values(images)[name])
 
@@ -103,16 +103,16 @@ def test_a_method_chooses_from_all_values(program: GraphModule, images: Tensor, 
     low, high = x.min().item(), x.max().item()
     counted = Histogram(low, high, torch.histc(x, BINS, low, high).long().numpy())
     wanted = METHODS[method](counted, 4, SCHEMES[scheme])
-    found = calibrate(program, {node: 4}, images.split(9), method, scheme)[node]
+    found = calibrate(program, {node: Whole(4)}, images.split(9), method, scheme)[node]
     assert (found.low, found.high) == pytest.approx(wanted, abs=2 * counted.width)
 
 
 def test_each_source_has_its_own_bits(program: GraphModule, images: Tensor) -> None:
     heads, gelu = (nodes(program)[name] for name in ("heads", "gelu"))
-    mixed = calibrate(program, {heads: 3, gelu: 8}, [images], "mse")
-    assert mixed[heads] == calibrate(program, {heads: 3}, [images], "mse")[heads]
-    assert mixed[gelu] == calibrate(program, {gelu: 8}, [images], "mse")[gelu]
-    assert mixed[gelu] != calibrate(program, {gelu: 3}, [images], "mse")[gelu]
+    mixed = calibrate(program, {heads: Whole(3), gelu: Whole(8)}, [images], "mse")
+    assert mixed[heads] == calibrate(program, {heads: Whole(3)}, [images], "mse")[heads]
+    assert mixed[gelu] == calibrate(program, {gelu: Whole(8)}, [images], "mse")[gelu]
+    assert mixed[gelu] != calibrate(program, {gelu: Whole(3)}, [images], "mse")[gelu]
 
 
 @each_method
@@ -136,7 +136,7 @@ def one_tensor(x: Tensor, method: str) -> tuple[float, float]:
 def test_zeros_keep_a_range_of_nothing(program: GraphModule, images: Tensor) -> None:
     node = nodes(program)["zeros"]
     for method in METHODS:
-        assert calibrate(program, {node: 4}, [images], method)[node] == Range(0.0, 0.0)
+        assert calibrate(program, {node: Whole(4)}, [images], method)[node] == Range(0.0, 0.0)
 
 
 def test_every_value_is_counted_in_its_bin() -> None:
@@ -150,6 +150,17 @@ def test_every_value_is_counted_in_its_bin() -> None:
     assert {place: second.counts[place] for place in second.counts.nonzero()[0]} == {0: 2, BINS - 1: 2}
 
 
+def test_a_position_that_matters_twice_is_counted_twice() -> None:
+    x = torch.randn(5, 3, 4, generator=torch.Generator().manual_seed(0))
+    weighed, again = (
+        Counts(x.min()[None], x.max()[None], weights) for weights in (torch.tensor([2.0, 0.0, 1.0]), None)
+    )
+    for part in x.split(2):
+        weighed.add(part)
+    again.add(x[:, [0, 0, 2]])
+    assert (weighed.of(0).counts == again.of(0).counts * (SHARES // 2)).all()
+
+
 @pytest.mark.parametrize("calibrated", [calibrate, calibrate_axis])
 def test_no_images_are_refused(program: GraphModule, calibrated: Callable[..., object]) -> None:
     with pytest.raises(UserError, match="no images"):
@@ -159,7 +170,7 @@ def test_no_images_are_refused(program: GraphModule, calibrated: Callable[..., o
 @each_method
 def test_images_that_are_not_finite_are_refused(program: GraphModule, images: Tensor, method: str) -> None:
     with pytest.raises(UserError, match="not finite"):
-        calibrate(program, {nodes(program)["heads"]: 4}, [images * torch.nan], method)
+        calibrate(program, {nodes(program)["heads"]: Whole(4)}, [images * torch.nan], method)
 
 
 def test_memory_does_not_grow_with_the_images(
@@ -170,9 +181,9 @@ def test_memory_does_not_grow_with_the_images(
     class Weighed(Counts):
         def add(self, values: Tensor) -> None:
             super().add(values)
-            kept.append(sum(each.untyped_storage().nbytes() for each in vars(self).values()))
+            kept.append(sum(each.untyped_storage().nbytes() for each in vars(self).values() if each is not None))
 
     monkeypatch.setattr(ranges, "Counts", Weighed)
-    calibrate(program, {nodes(program)["heads"]: 4}, images.split(5), "mse")
+    calibrate(program, {nodes(program)["heads"]: Whole(4)}, images.split(5), "mse")
     assert len(kept) == 10
     assert len(set(kept)) == 1

@@ -8,7 +8,7 @@ from torch.fx import Node
 from vitc.compress.draft import Bits, Draft
 from vitc.compress.graph import as_node, find_sites, layer, tensor
 from vitc.compress.placing import round_input
-from vitc.compress.ranges import calibrate
+from vitc.compress.ranges import Whole, calibrate
 from vitc.compress.round_layers import POSITIONS, Rounder, evenly, flat_weight, rows_of, stored
 from vitc.compress.walk import Walk
 from vitc.models.program import trace
@@ -19,7 +19,7 @@ def rounder(module: nn.Module, bits: Bits, batches: list[Tensor], rounding: str 
     program = trace(module.eval(), tuple(batches[0].shape[1:]))
     sites = find_sites(program)
     for source in dict.fromkeys(as_node(site.args[0]) for site in sites):
-        seen = calibrate(program, {source: bits.activation}, batches)[source]
+        seen = calibrate(program, {source: Whole(bits.activation)}, batches)[source]
         round_input(source, [site for site in sites if site.args[0] is source], seen, bits.activation, "asymmetric")
     walk = Walk(program, batches)
     found = Rounder(Draft(program, {layer(site): bits for site in sites}, "asymmetric"), walk, rounding)

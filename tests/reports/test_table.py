@@ -33,6 +33,8 @@ def test_a_row_holds_the_numbers_of_its_artifact(record: Record) -> None:
         "peak MB": "120",
         "parity %": "98.4",
         "MACs %": "int8 85, fp32 15 (kept 98)",
+        "energy mJ": MISSING,
+        "modelled mJ": "not modelled",
     }
     assert float_row["top-1 %"] == "81.46"
     assert float_row["speed-up"] == "baseline"
@@ -57,6 +59,8 @@ def test_an_artifact_that_nobody_measured_has_a_row_that_says_so(record: Record)
         MISSING,
         "98.4",
         "int8 85, fp32 15 (kept 98)",
+        MISSING,
+        "not modelled",
     )
 
 

@@ -66,7 +66,7 @@ def test_codes_and_ranges_learn_and_stay_codes(
     teacher: Backbone, images: Tensor, tmp_path: Path, weight_bits: int, activation_bits: int
 ) -> None:
     aids = Aids(teacher=teacher, floats=tmp_path / "floats.safetensors")
-    rounded = Quantize(weight_bits, activation_bits).apply(teacher, calibration(images), aids)
+    rounded = Quantize(weight_bits, activation_bits, rounding="nearest").apply(teacher, calibration(images), aids)
     made = Recover("60steps", how=QUICK).apply(rounded, [images], aids)
     assert apart(made, teacher, fresh()) < 0.8 * apart(rounded, teacher, fresh())
     assert made.precision == rounded.precision
