@@ -108,7 +108,7 @@ def lost(points: Sequence[Point], made: Plan) -> str:
 
 def _across(point: Point, axis: str) -> tuple[float, float]:
     cost: float = getattr(point, axis)
-    return (point.latency_ci if axis == "latency" else None) or (cost, cost)
+    return {"latency": point.latency_ci, "energy": point.energy_ci}.get(axis) or (cost, cost)
 
 
 def _scale(values: Sequence[float], least: float) -> Scale:

@@ -137,8 +137,9 @@ function chart() {
   tip.setAttribute("aria-hidden", "true"); // the points' own names say the same
   for (const point of there) {
     const [x, y] = [X(point[axis]), Y(point.top1)];
-    if (axis === "latency" && point.latency_ci) {
-      const [x1, x2] = point.latency_ci.map(X);
+    const interval = point[`${axis}_ci`];
+    if (interval) {
+      const [x1, x2] = interval.map(X);
       draw(svg, "line", { class: "bar", stroke: colour(point), x1, x2, y1: y, y2: y });
     }
     if (point.top1_ci) {

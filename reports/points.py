@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from scipy.stats import binomtest
 
-from .record import Artifact, Measurement, Record, alike, kind
+from .record import Artifact, Energy, Measurement, Record, alike, kind
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Point:
     size: float
     memory: float | None
     energy: float | None
+    energy_ci: tuple[float, float] | None = None
+    """By the uncertainty that the sensor's readings leave."""
 
 
 def points(run: str, record: Record) -> list[Point]:
@@ -51,6 +53,7 @@ def _point(run: str, record: Record, artifact: Artifact, one: Measurement) -> Po
         size=artifact.bytes / 1e6,
         memory=one.peak_rss_mb,
         energy=one.energy_mj.value,
+        energy_ci=_counted(one.energy_mj),
     )
 
 
@@ -60,6 +63,12 @@ def _interval(one: Measurement) -> tuple[float, float] | None:
         return None
     found = binomtest(round(one.top1 / 100 * one.images), one.images).proportion_ci(0.95, "wilson")
     return 100 * float(found.low), 100 * float(found.high)
+
+
+def _counted(energy: Energy) -> tuple[float, float] | None:
+    if energy.value is None or energy.uncertainty is None:
+        return None
+    return energy.value - energy.uncertainty, energy.value + energy.uncertainty
 
 
 def _times(measurements: Sequence[Measurement], one: Measurement) -> tuple[float, float] | None:

@@ -8,7 +8,7 @@ import pytest
 
 from vitc.reports.chart import AXES, KINDS, MARKS, bars, lost, meaning, nearest, nothing, place, plan
 from vitc.reports.points import Point, points
-from vitc.reports.record import Record
+from vitc.reports.record import Energy, Record
 
 
 @pytest.fixture
@@ -77,7 +77,10 @@ def test_what_lost_too_much_is_named_and_left_out_where_the_rest_could_not_be_to
     assert lost(crowd, of_all).endswith("run 7 (at best 0.60 %), and those of 12 more runs.")
 
 
-def test_only_latency_has_an_interval_across(found: list[Point]) -> None:
+def test_latency_and_energy_have_intervals_across(found: list[Point], record: Record) -> None:
+    counted = replace(record.measurements[1], energy_mj=Energy(3.0, "rapl", uncertainty=0.5))
+    (_, point) = points("mine", replace(record, measurements=(record.measurements[0], counted)))
+    assert bars(point, "energy")[0] == ((2.5, 81.2), (3.5, 81.2))
     (across, up) = bars(found[1], "latency")
     assert across == ((found[1].latency_ci[0], 81.2), (found[1].latency_ci[1], 81.2))  # type: ignore[index]
     assert up[0][0] == up[1][0] == found[1].latency
