@@ -71,7 +71,8 @@ def page(runs: Sequence[Run]) -> str:
 Only what is within {chart.FAR:g} points of the best</label></p>
 <div id="chart"></div>
 <p class="note">Bars are 95 % intervals: of accuracy by the number of images, of latency by the ratio to the baseline,
-of energy by what the sensor told. Thin lines join what each step made for a target; the dashed one joins what nothing else beats on both axes.
+of energy by what the sensor told. Thin lines join what
+each step made for a target; the dashed one joins what nothing else beats on both axes.
 Tab reaches the chart, the arrow keys its points.</p>
 </section>
 <section aria-labelledby="results-title">
