@@ -80,7 +80,9 @@ def _parity(
     return parity, wrong
 
 
-def checked(artifact: Artifact, found: Mapping[str, Any], out: Path, *, allow_fallback: bool) -> Checked:
+def checked(
+    artifact: Artifact, found: Mapping[str, Any], out: Path, *, simulation: str = "", allow_fallback: bool = False
+) -> Checked:
     """What `verify` found, as the record has it, and the complaints that follow from it."""
     complaints = [found["wrong"]] if found["wrong"] else []
     parity, audited = found["parity"], found["audit"]
@@ -88,6 +90,7 @@ def checked(artifact: Artifact, found: Mapping[str, Any], out: Path, *, allow_fa
         **{**asdict(artifact), "path": artifact.path.relative_to(out).as_posix()},
         parity=parity and records.Parity(**{k: parity[k] for k in ("max_abs", "cosine", "top1_agree", "images")}),
         audit=audited and recorded(AuditResult(**audited)),
+        simulation=simulation,
     )
     if row.audit and row.audit.fallbacks and not allow_fallback:
         first = row.audit.fallbacks[0]

@@ -181,19 +181,16 @@ def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs")],
     out: flags.Page = Path("report.html"),
     csv: flags.Csv = None,
+    svg: flags.Svg = None,
+    png: flags.Png = None,
+    axis: flags.Axis = "latency",
     verbose: flags.Verbose = False,
 ) -> None:
-    """Write a page of one or several runs: one file, for a browser without a network."""
+    """Write a page of one or several runs: one file, for a browser without a network; and its chart as a file."""
     from . import reporting
-    from .atomic import write_text
-    from .reports import table
-    from .reports.page import page
 
-    found = reporting.read(runs)
-    write_text(out, page(found))
-    if csv:
-        write_text(csv, table.csv({run.name: run.record for run in found}))
-    typer.echo(f"wrote {' and '.join(str(path) for path in (out, csv) if path)}")
+    written = reporting.write(reporting.read(runs), reporting.Wanted(out, csv, svg, png, axis))
+    typer.echo(f"wrote {' and '.join(map(str, written))}")
 
 
 @app.command()

@@ -12,7 +12,7 @@ from .progress import Progress
 from .reports import record as records
 from .reports.gate import Finding, Limits, Pair, Ratio, judge
 from .reports.paired import Flips
-from .reports.plausible import Answers, Setting, implausible, unlike
+from .reports.plausible import Answers, Setting, implausible, too_fast, unlike
 from .runs import LABELS, Run
 
 NO_MORE = Limits()
@@ -45,8 +45,9 @@ class Side(Run):
     def setting(self) -> Setting:
         """Under what it was scored."""
         record = self.record
-        preprocessing = json.dumps(record.recipe.get("preprocessing", {}), sort_keys=True)
-        return Setting(record.data.sha256 if record.data else None, preprocessing, record.model.input)
+        changed = json.dumps(record.recipe.get("preprocessing", {}), sort_keys=True)
+        scored = record.data.sha256 if record.data else None
+        return Setting(scored, record.model.preprocessing_sha256, changed, record.model.input)
 
     def file(self, artifact: str) -> Path:
         """Where an artifact's file is."""
@@ -102,6 +103,7 @@ def _held(before: Side, after: Side, couple: Couple, limits: Limits, clock: "_Cl
     own_float = records.float_of(after.record, second)
     if ours:
         found += implausible(name, ours, after.answered(own_float) if own_float else None)
+    found += too_fast(name, after.record, second)
     alike = before.setting.images == after.setting.images
     time, why = clock.ratio(before, after, couple)
     pair = Pair(
@@ -133,6 +135,7 @@ class _Clock:
                 return Ratio(1.0, 1.0, 1.0), ""
             if second.speedup and second.speedup.vs == first.artifact:
                 return _inverse(second.speedup), ""
+            return None, "measured in one run, which kept no ratio of these two; add --remeasure to time both now"
         return None, "not measured in one run, so the machine's moods would count; add --remeasure to time both now"
 
     def _measured(self, before: Path, after: Path) -> tuple[Ratio | None, str]:
@@ -143,7 +146,8 @@ class _Clock:
         if before.resolve() == after.resolve():
             return Ratio(1.0, 1.0, 1.0), ""
         _, found = profiling.profile([before, after], self.bench, progress=self.progress).measurements
-        assert found.speedup is not None
+        if found.speedup is None:
+            return None, "one of the two could not be timed here: vitc profile says why"
         return _inverse(found.speedup), ""
 
 

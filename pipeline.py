@@ -6,6 +6,7 @@ read back from `model.pt2` before it is exported: an artifact comes from the fil
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from . import checks, choices, reporting
+from . import checks, choices, facts, reporting
 from .admission import admitted, findings
 from .atomic import remove, write_text
 from .bench import Bench, Subject, measurement
@@ -38,9 +39,8 @@ from .reports import record as records
 from .reports import table
 from .reports.page import page
 from .runs import PAGE, PREDICTIONS, RECORD, REPORT
-from .runtimes import RUNTIMES, eager, machine
+from .runtimes import RUNTIMES, eager, machine, peak
 from .runtimes.batching import answers
-from .runtimes.energy.model import modelled
 from .scoring import Score
 from .stages import Stages
 from .variants import Variant
@@ -155,13 +155,13 @@ class _Run:
             seed=recipe.seed,
             started=self.started,
             recipe=recipe.to_json(),
-            machine=records.Machine(**asdict(self.machine)),
-            model=records.Model(backbone.name, backbone.weights_sha256, backbone.preprocessing.input_size),
-            data=_data(scored, pixels),
-            calibration=_data(calibration, samples),
-            recovery=_data(learned_from, lessons),
+            machine=records.Machine(**asdict(self.machine), peaks=self.peaks(measurements)),
+            model=facts.model(backbone),
+            data=facts.data(scored, pixels),
+            calibration=facts.data(calibration, samples),
+            recovery=facts.data(learned_from, lessons),
             artifacts=tuple(
-                _modelled(one.row, macs[variant.simulation]) if variant else one.row
+                facts.modelled(one.row, macs[variant.simulation]) if variant else one.row
                 for (variant, _), one in zip(judged, checked, strict=True)
             ),
             measurements=measurements,
@@ -170,7 +170,9 @@ class _Run:
             choices=choices.choose(measurements, asked),
         )
         drifts = checks.drifts(made, measurements, score)
-        self.finish(record, score, list(simulations))
+        scored_on = [f"{one.artifact} {one.runtime}" for one in measurements]
+        score.gather([*simulations, *scored_on], self.out / PREDICTIONS, backbone.classes)
+        self.finish(record)
         wrong = [f"{one.row.name} {complaint}" for one in checked for complaint in one.complaints]
         slower = () if recipe.allow_slower else checks.slower(made, measurements)
         return Outcome(record, (*wrong, *drifts, *slower))
@@ -224,7 +226,9 @@ class _Run:
         found = self.stages.do(f"verify {artifact.name}", inputs, [], lambda _: work())
         if found["images"] == 0:
             self.progress.note(f"{artifact.name} is not verified: {checks.unverified(artifact)}")
-        return checks.checked(artifact, found, self.out, allow_fallback=self.recipe.allow_fallback)
+        simulation = variant.simulation if variant else ""
+        allowed = self.recipe.allow_fallback
+        return checks.checked(artifact, found, self.out, simulation=simulation, allow_fallback=allowed)
 
     def measured(self, artifacts: list[Artifact], score: Score) -> tuple[records.Measurement, ...]:
         """Accuracy of every artifact on its engines, then all of them against each other for latency and memory."""
@@ -243,6 +247,18 @@ class _Run:
         rows = self.stages.do("measure", inputs, [], lambda _: {"rows": bench.measure(subjects, self.progress)})["rows"]
         return tuple(measurement(row, found) for row, found in zip(rows, scores, strict=True))
 
+    def peaks(self, measurements: Sequence[records.Measurement]) -> tuple[records.Peak, ...]:
+        """How fast the engines that were timed multiply at most here."""
+        timed = [one for one in measurements if one.latency_ms]
+        engines, threads = sorted({one.runtime for one in timed}), sorted({1, *(one.threads for one in timed)})
+        if not timed:
+            return ()
+        inputs = {"engines": engines, "threads": threads, "machine": self.machine.cpu}
+        found = self.stages.do(
+            "peak", inputs, [], lambda _: {"peaks": list(map(asdict, peak.measure(engines, threads)))}
+        )
+        return tuple(records.Peak(**one) for one in found["peaks"])
+
     def scored(self, subject: Subject, sha256: str, score: Score) -> dict[str, Any]:
         """Accuracy of one artifact on one engine."""
 
@@ -254,21 +270,10 @@ class _Run:
         outputs = score.outputs(subject.name)
         return self.stages.do(f"score {subject.name}", inputs, outputs, work, total=score.images)
 
-    def finish(self, record: records.Record, score: Score, simulated: list[str]) -> None:
+    def finish(self, record: records.Record) -> None:
         """Write what the run is asked for, the page last, as it is made of the rest; then drop what only served."""
-        score.gather([*simulated, *(f"{m.artifact} {m.runtime}" for m in record.measurements)], self.out / PREDICTIONS)
         write_text(self.out / REPORT, table.markdown(record))
         write_text(self.out / RECORD, records.to_json(record))
         write_text(self.out / PAGE, page(reporting.read([self.out])))
         for name in ("scored", "calibration", "recovery"):
             remove(self.out / FOLDER / f"{name}-pixels")
-
-
-def _modelled(row: records.Artifact, macs: dict[str, int]) -> records.Artifact:
-    """With what its program would take on a chip of published tables."""
-    found = modelled(macs, row.bytes, exact_floats=TARGETS[row.format].exact_floats)
-    return replace(row, modelled=records.Modelled(**asdict(found)))
-
-
-def _data(images: ImageSet | None, pixels: Pixels | None) -> records.Data | None:
-    return records.Data(images.source, images.sha256, len(pixels)) if images and pixels else None

@@ -14,8 +14,8 @@ from .reports import record as records
 
 RECORD, PREDICTIONS, REPORT, PAGE = "record.json", "predictions.npz", "report.md", "report.html"
 """What a run leaves in its folder beside the artifacts."""
-IMAGES, LABELS = "images", "labels"
-"""What stands beside the answers in PREDICTIONS."""
+IMAGES, LABELS, CLASSES = "images", "labels", "classes"
+"""What stands beside the answers in PREDICTIONS; the names of the classes only where somebody gave them."""
 
 
 @dataclass(frozen=True)

@@ -56,11 +56,13 @@ class Score:
         top5 = np.load(self.outputs(name)[0], allow_pickle=False)
         return np.asarray(top5[:, 0] == self.pixels.labels)
 
-    def gather(self, names: Sequence[str], into: Path) -> None:
-        """All answers in one file: an array a scored thing, beside the labels and the images' names."""
+    def gather(self, names: Sequence[str], into: Path, classes: Sequence[str] = ()) -> None:
+        """All answers in one file: an array a scored thing, beside the labels, the images' names and the classes'."""
         if self.pixels is None or self.pixels.labels is None:
             return
         answers = {name: np.load(self.outputs(name)[0], allow_pickle=False) for name in names}
+        if classes:
+            answers["classes"] = np.array(classes, np.str_)
         content = io.BytesIO()
         np.savez_compressed(content, labels=self.pixels.labels, images=np.array(self.pixels.kept), **answers)
         _write(into, content)

@@ -24,6 +24,11 @@ class Verdict(StrEnum):
     PASS = "pass"  # noqa: S105  (no password)
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
+    UNCHECKED = "unchecked"
+    """A plausibility check that could not be made; it is said, and stops nothing."""
+
+
+STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "yellow", Verdict.UNCHECKED: "dim"}
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,9 @@ def table(findings: Iterable[Finding]) -> Table:
     """The verdicts for a terminal."""
     made = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for one in findings:
-        style = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "yellow"}[one.verdict]
-        made.add_row(Text(one.verdict, style), Text(clean(one.pair)), Text(one.what), Text(clean(one.reason)))
+        made.add_row(
+            Text(one.verdict, STYLES[one.verdict]), Text(clean(one.pair)), Text(one.what), Text(clean(one.reason))
+        )
     return made
 
 

@@ -10,7 +10,12 @@ from .table import clean
 def xml(findings: Sequence[Finding], *, allow_inconclusive: bool) -> str:
     """One test case a finding; what is undecided fails, or is skipped where that is allowed."""
     undecided = "skipped" if allow_inconclusive else "failure"
-    outcomes = {Verdict.PASS: None, Verdict.FAIL: "failure", Verdict.INCONCLUSIVE: undecided}
+    outcomes = {
+        Verdict.PASS: None,
+        Verdict.FAIL: "failure",
+        Verdict.INCONCLUSIVE: undecided,
+        Verdict.UNCHECKED: "skipped",
+    }
     told = [outcomes[finding.verdict] for finding in findings]
     counts = {"tests": len(findings), "failures": told.count("failure"), "skipped": told.count("skipped")}
     suite = ET.Element("testsuite", {"name": "vitc compare", **{k: str(v) for k, v in counts.items()}})

@@ -1,8 +1,7 @@
 "use strict";
 const facts = JSON.parse(document.getElementById("facts").textContent);
-const { axes } = facts;
+const { axes, plans } = facts;
 const points = facts.points.map((row) => Object.fromEntries(facts.names.map((name, at) => [name, row[at]])));
-const NAMES = { float: "untouched", step: "a step", final: "result", rival: "another tool" };
 
 /* Tables: a press on a heading sorts by it. */
 const number = (text) => { const found = /-?\d+(\.\d+)?/.exec(text); return found ? Number(found[0]) : null; };
@@ -70,6 +69,16 @@ document.getElementById("theme").addEventListener("click", () => {
   root.dataset.theme = dark ? "light" : "dark";
 });
 
+/* Paper has no folds. */
+const folded = new Set();
+addEventListener("beforeprint", () => {
+  for (const one of document.querySelectorAll("details:not([open])")) { folded.add(one); one.open = true; }
+});
+addEventListener("afterprint", () => {
+  for (const one of folded) one.open = false;
+  folded.clear();
+});
+
 /* The chart. */
 const SVG = "http://www.w3.org/2000/svg";
 function draw(parent, name, attributes, text) {
@@ -79,109 +88,103 @@ function draw(parent, name, attributes, text) {
   parent.append(made);
   return made;
 }
-function ticks(low, high, wanted) {
-  const rough = (high - low) / wanted;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((times) => times * power).find((size) => size >= rough);
-  const found = [];
-  for (let at = Math.ceil(low / step); at * step <= high + 1e-9; at += 1) found.push(Number((at * step).toPrecision(12)));
-  return found;
-}
-function range(values, least) {
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  const room = Math.max((high - low) * 0.06, least);
-  return [low - room, high + room];
-}
 function say(point, axis) {
   const cost = point[axis].toFixed(2);
   return `${point.run}: ${point.artifact} on ${point.runtime}, ${point.top1.toFixed(2)} %, ${cost} ${axes[axis]}`;
 }
-function mark(parent, point, x, y, attributes) {
-  const shapes = {
-    float: ["rect", { x: x - 5, y: y - 5, width: 10, height: 10 }],
-    step: ["circle", { cx: x, cy: y, r: 4 }],
-    final: ["circle", { cx: x, cy: y, r: 7 }],
-    rival: ["path", { d: `M${x} ${y - 7}L${x + 7} ${y + 6}L${x - 7} ${y + 6}Z` }],
-  };
-  const [name, own] = shapes[point.kind];
-  return draw(parent, name, { ...own, class: "point", ...attributes });
+function mark(parent, kind, [x, y], attributes) {
+  return draw(parent, "path", { d: facts.marks[kind], transform: `translate(${x} ${y})`, ...attributes });
 }
-function front(shownPoints, axis) {
-  const sorted = [...shownPoints].sort((a, b) => a[axis] - b[axis] || b.top1 - a.top1);
-  let best = -Infinity;
-  return sorted.filter((point) => (point.top1 > best ? ((best = point.top1), true) : false));
-}
+const colour = (point) => `var(--c${facts.colours.indexOf(point[facts.by]) % 8})`;
 function chart() {
   const axis = document.getElementById("axis").value;
   const place = document.getElementById("chart");
+  const [all, near] = plans[axis];
+  const plan = (document.getElementById("near").checked && near) || all;
+  document.getElementById("nearby").hidden = !near;
   place.replaceChildren();
-  const there = points.filter((point) => point.top1 !== null && point[axis] !== null);
-  if (!there.length) {
-    place.textContent = `Nothing to draw: no artifact has both accuracy and ${axes[axis]}.`;
+  if (!plan) {
+    place.textContent = facts.nothing[axis];
     return;
   }
+  const there = plan.shown.map((at) => points[at]);
   const narrow = innerWidth < 600;
   const [width, height, left, bottom] = narrow ? [420, 380, 44, 44] : [1000, 460, 56, 48];
   const svg = draw(place, "svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `Accuracy against ${axes[axis]}` });
-  const spans = (point) => (axis === "latency" && point.latency_ci) || [point[axis], point[axis]];
-  const [x0, x1] = range(there.flatMap(spans), 1e-3);
-  const [y0, y1] = range(there.flatMap((point) => point.top1_ci || [point.top1]), 0.5);
-  const X = (value) => left + ((value - x0) / (x1 - x0)) * (width - left - 10);
-  const Y = (value) => height - bottom - ((value - y0) / (y1 - y0)) * (height - bottom - 10);
-  for (const at of ticks(x0, x1, narrow ? 4 : 8)) {
+  const share = ({ low, high }, value) => (value - low) / (high - low);
+  const X = (value) => left + share(plan.across, value) * (width - left - 10);
+  const Y = (value) => height - bottom - share(plan.up, value) * (height - bottom - 10);
+  const line = (on) => on.map((point) => `${X(point[axis])},${Y(point.top1)}`).join(" ");
+  plan.across.ticks.forEach((at, number) => {
     draw(svg, "line", { class: "grid", x1: X(at), x2: X(at), y1: 10, y2: height - bottom });
-    draw(svg, "text", { x: X(at), y: height - bottom + 18, "text-anchor": "middle" }, at);
-  }
-  for (const at of ticks(y0, y1, 6)) {
+    if (!narrow || number % 2 === 0) draw(svg, "text", { x: X(at), y: height - bottom + 18, "text-anchor": "middle" }, at);
+  });
+  for (const at of plan.up.ticks) {
     draw(svg, "line", { class: "grid", x1: left, x2: width - 10, y1: Y(at), y2: Y(at) });
     draw(svg, "text", { x: left - 6, y: Y(at) + 4, "text-anchor": "end" }, at);
   }
   draw(svg, "text", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, axes[axis]);
-  draw(svg, "text", { x: 14, y: height / 2, transform: `rotate(-90 14 ${height / 2})`, "text-anchor": "middle" }, "top-1 (%)");
-  const runtimes = [...new Set(there.map((point) => point.runtime))];
-  const runs = [...new Set(there.map((point) => point.run))];
-  const colours = runs.length > 1 ? runs : runtimes;
-  const colour = (point) => `var(--c${colours.indexOf(runs.length > 1 ? point.run : point.runtime) % 8})`;
-  for (const path of new Set(there.map((point) => point.path))) {
-    const on = there.filter((point) => point.path === path);
-    const line = on.map((point) => `${X(point[axis])},${Y(point.top1)}`).join(" ");
-    if (on.length > 1) draw(svg, "polyline", { class: "path", points: line, stroke: colour(on[0]) });
+  draw(svg, "text", { x: 14, y: height / 2, transform: `rotate(-90 14 ${height / 2})`, "text-anchor": "middle" }, facts.up);
+  const paths = {};
+  for (const point of there) (paths[point.path] ??= []).push(point);
+  for (const on of Object.values(paths)) {
+    if (on.length > 1) draw(svg, "polyline", { class: "path", points: line(on), stroke: colour(on[0]) });
   }
-  const best = front(there, axis).map((point) => `${X(point[axis])},${Y(point.top1)}`).join(" ");
-  draw(svg, "polyline", { class: "front", points: best });
+  draw(svg, "polyline", { class: "front", points: line(plan.front.map((at) => points[at])) });
   const tip = document.createElement("p");
   tip.id = "tip";
+  const marks = [];
   tip.setAttribute("aria-hidden", "true"); // the points' own names say the same
   for (const point of there) {
     const [x, y] = [X(point[axis]), Y(point.top1)];
-    const [low, high] = spans(point).map(X);
-    draw(svg, "line", { class: "bar", stroke: colour(point), x1: low, x2: high, y1: y, y2: y });
+    if (axis === "latency" && point.latency_ci) {
+      const [x1, x2] = point.latency_ci.map(X);
+      draw(svg, "line", { class: "bar", stroke: colour(point), x1, x2, y1: y, y2: y });
+    }
     if (point.top1_ci) {
-      const [bottomY, topY] = point.top1_ci.map(Y);
-      draw(svg, "line", { class: "bar", stroke: colour(point), x1: x, x2: x, y1: bottomY, y2: topY });
+      const [y1, y2] = point.top1_ci.map(Y);
+      draw(svg, "line", { class: "bar", stroke: colour(point), x1: x, x2: x, y1, y2 });
     }
     const text = say(point, axis);
-    const made = mark(svg, point, x, y, { fill: colour(point), tabindex: 0, role: "img", "aria-label": text });
-    draw(made, "title", {}, text);
+    const made = mark(svg, point.kind, [x, y], { class: "point", fill: colour(point), tabindex: -1, role: "img", "aria-label": text });
     for (const event of ["focus", "mouseenter"]) made.addEventListener(event, () => { tip.textContent = text; });
+    marks.push([point[axis], made]);
   }
-  place.append(tip, key(there, colours, colour, runs.length > 1 ? "run" : "runtime"));
+  walk(svg, marks.sort(([one], [other]) => one - other).map(([, made]) => made));
+  const lost = document.createElement("p");
+  lost.className = "note";
+  lost.textContent = plan.lost;
+  place.append(tip, key(there), lost);
 }
-function key(there, colours, colour, by) {
+/* One stop of the Tab key; the arrows go from point to point, by cost. */
+const STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 };
+function walk(svg, marks) {
+  marks[0].setAttribute("tabindex", 0);
+  svg.addEventListener("keydown", (event) => {
+    const next = marks[marks.indexOf(event.target) + STEPS[event.key]];
+    if (!next) return;
+    event.preventDefault();
+    event.target.setAttribute("tabindex", -1);
+    next.setAttribute("tabindex", 0);
+    next.focus();
+  });
+}
+function key(there) {
   const list = document.createElement("ul");
   list.className = "key";
   const entries = [
-    ...colours.slice(0, 24).map((name) => [name, { kind: "final" }, colour(there.find((point) => point[by] === name))]),
-    ...[...new Set(there.map((point) => point.kind))].map((kind) => [NAMES[kind], { kind }, "var(--soft)"]),
+    ...facts.colours.map((name, at) => [name, "final", `var(--c${at % 8})`])
+      .filter(([name]) => there.some((point) => point[facts.by] === name)).slice(0, facts.named),
+    ...Object.keys(facts.kinds).filter((kind) => there.some((point) => point.kind === kind)).map((kind) => [facts.kinds[kind], kind, "var(--soft)"]),
   ];
-  for (const [name, point, fill] of entries) {
+  for (const [name, kind, fill] of entries) {
     const item = document.createElement("li");
-    mark(draw(item, "svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }), point, 8, 8, { fill, class: "sign" });
+    mark(draw(item, "svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }), kind, [8, 8], { fill });
     item.append(name);
     list.append(item);
   }
   return list;
 }
-document.getElementById("axis").addEventListener("change", chart);
+for (const control of ["axis", "near"]) document.getElementById(control).addEventListener("change", chart);
 addEventListener("resize", chart);
 chart();

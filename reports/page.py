@@ -6,18 +6,17 @@ too; the script of the page sorts, filters and copies them, and draws the chart 
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from html import escape
 from importlib.resources import files
 from typing import Any
 
-from . import energies, table
+from . import chart, compared, energies, table
 from .points import Point, points
 from .record import Record
 
 MOST_DETAILED = 12
 """Runs that are shown in full; with more, the page would get slow. Their report.md has the rest."""
-AXES = {"latency": "latency (ms)", "size": "size (MB)", "memory": "peak memory (MB)", "energy": "energy (mJ)"}
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,11 @@ class Run:
 def page(runs: Sequence[Run]) -> str:
     """The whole file."""
     title = escape(table.clean(", ".join(dict.fromkeys(run.record.model.name for run in runs))))
-    found = [[_short(value) for value in astuple(point)] for run in runs for point in points(run.name, run.record)]
-    names = [field.name for field in fields(Point)]
-    facts = json.dumps({"names": names, "points": found, "axes": AXES}, allow_nan=False, separators=(",", ":"))
-    facts = facts.replace("<", "\\u003c")
+    found = [point for run in runs for point in points(run.name, run.record)]
+    near = " checked" if chart.nearest(found) else ""
+    facts = json.dumps(_facts(found), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     style, script = (files(__package__).joinpath(f"page.{kind}").read_text("utf-8") for kind in ("css", "js"))
-    options = "".join(f'<option value="{key}">{escape(text)}</option>' for key, text in AXES.items())
+    options = "".join(f'<option value="{key}">{escape(text)}</option>' for key, text in chart.AXES.items())
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -68,10 +66,13 @@ def page(runs: Sequence[Run]) -> str:
 <main>
 <section aria-labelledby="chart-title">
 <h2 id="chart-title">Accuracy against cost</h2>
-<p class="tools"><label>Across: <select id="axis">{options}</select></label></p>
+<p class="tools"><label>Across: <select id="axis">{options}</select></label>
+<label id="nearby"><input id="near" type="checkbox"{near}>
+Only what is within {chart.FAR:g} points of the best</label></p>
 <div id="chart"></div>
 <p class="note">Bars are 95 % intervals: of accuracy by the number of images, of latency by the ratio to the baseline.
-Thin lines join what each step made for a target; the dashed one joins what nothing else beats on both axes.</p>
+Thin lines join what each step made for a target; the dashed one joins what nothing else beats on both axes.
+Tab reaches the chart, the arrow keys its points.</p>
 </section>
 <section aria-labelledby="results-title">
 <h2 id="results-title">Results</h2>
@@ -89,6 +90,32 @@ Thin lines join what each step made for a target; the dashed one joins what noth
 </body>
 </html>
 """
+
+
+def _facts(found: Sequence[Point]) -> dict[str, Any]:
+    """What the script needs to draw the chart."""
+    by, names = chart.meaning(found)
+    return {
+        "names": [field.name for field in fields(Point)],
+        "points": [[_short(value) for value in astuple(point)] for point in found],
+        "axes": chart.AXES,
+        "up": chart.UP,
+        "plans": {axis: [_plan(found, axis, near=near) for near in (False, True)] for axis in chart.AXES},
+        "nothing": {axis: chart.nothing(axis) for axis in chart.AXES},
+        "kinds": chart.KINDS,
+        "marks": chart.MARKS,
+        "by": by,
+        "colours": names,
+        "named": chart.MOST_NAMED,
+    }
+
+
+def _plan(found: Sequence[Point], axis: str, *, near: bool) -> dict[str, Any] | None:
+    """A chart for the script; None where there is none, or it would be that of all points again."""
+    made = chart.plan(found, axis, near=near)
+    if made is None or (near and not made.below):
+        return None
+    return {**_short(asdict(made)), "lost": chart.lost(found, made)}
 
 
 def verdicts(runs: Sequence[Run]) -> list[str]:
@@ -130,25 +157,34 @@ def _details(run: Run, *, full: bool) -> str:
 
 def _everything(run: Run) -> list[str]:
     record = run.record
+    steps = (compared.STEP_COLUMNS, compared.steps(record))
+    drifts = (compared.DRIFT_COLUMNS, compared.drifts(record))
+    stages = (table.STAGE_COLUMNS, table.stages(record))
     parts = [
         _list(table.facts(record)),
         _list(table.choices(record)),
-        "<h3>What each stage took, and left</h3>",
-        _table(table.STAGE_COLUMNS, table.stages(record), f"Stages of {run.name}"),
+        *_section("What each step costs and gains", steps, f"Steps of {run.name}", compared.STEPS),
+        *_section("On the engine and in torch", drifts, f"Drift of {run.name}", compared.DRIFT),
+        *_section("What each layer loses", table.layers(record), f"Layers of {run.name}", table.LOSSES),
+        *_section("What each stage of the run took, and left", stages, f"Stages of {run.name}"),
     ]
     if audits := table.audits(record):
         parts += ["<h3>What runs in which precision</h3>", _list(audits)]
     if energy := energies.lines(record):
         parts += ["<h3>Energy, measured and modelled</h3>", _list(energy)]
-    if record.layers:
-        columns, cells = table.layers(record)
-        shown = _table(columns, cells, f"Layers of {run.name}")
-        parts += ["<h3>What each layer loses</h3>", shown, _note(table.LOSSES)]
     if run.changed:
         rows = [(one.image, one.right, one.before, one.after) for one in run.changed]
         shown = _table(("image", "label", "float", run.artifact), rows, f"Images whose class changed in {run.name}")
         parts += [f"<h3>Images whose class changed ({len(rows)})</h3>", shown]
     return parts
+
+
+def _section(
+    heading: str, rows: tuple[Sequence[str], Sequence[Sequence[str]]], label: str, note: str = ""
+) -> list[str]:
+    """A table under its heading; nothing where that would be empty."""
+    columns, cells = rows
+    return [f"<h3>{heading}</h3>", _table(columns, cells, label), *([_note(note)] if note else [])] if cells else []
 
 
 def _table(columns: Sequence[str], cells: Iterable[Sequence[str]], label: str, words: str = "") -> str:
@@ -165,6 +201,8 @@ def _table(columns: Sequence[str], cells: Iterable[Sequence[str]], label: str, w
 
 def _short(value: Any) -> Any:
     """A number as precise as a chart needs it."""
+    if isinstance(value, dict):
+        return {key: _short(one) for key, one in value.items()}
     if isinstance(value, tuple):
         return [_short(one) for one in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value

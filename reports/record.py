@@ -17,6 +17,16 @@ FLOAT = "fp32"
 
 
 @dataclass(frozen=True)
+class Peak:
+    """How fast an engine multiplied two matrices in its caches: a bound for all that it runs on the machine."""
+
+    runtime: str
+    precision: str
+    threads: int
+    macs_per_second: float
+
+
+@dataclass(frozen=True)
 class Machine:
     """Where the numbers were measured."""
 
@@ -25,6 +35,7 @@ class Machine:
     isa: tuple[str, ...]
     os: str
     packages: dict[str, str]
+    peaks: tuple[Peak, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,7 @@ class Model:
     name: str
     weights_sha256: str
     input: tuple[int, ...]
+    preprocessing_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,6 +139,8 @@ class Artifact:
     note: str = ""
     """What is to be known of it: that it is yet to be built elsewhere, for one."""
     modelled: Modelled | None = None
+    simulation: str = ""
+    """What the torch program is called that it was made of; its stage is `score SIMULATION`."""
 
 
 @dataclass(frozen=True)
@@ -225,6 +239,19 @@ def float_of(record: Record, one: Measurement) -> Measurement | None:
     """The untouched model on the same target, measured the same way."""
     name = f"{FLOAT}/{one.artifact.rpartition('/')[2]}"
     return next((other for other in record.measurements if other.artifact == name and alike(one, other)), None)
+
+
+def simulations(record: Record, artifact: Artifact) -> list[Stage]:
+    """The stage that scored an artifact's torch program; of records that do not name it, all that it can be."""
+    if artifact.simulation:
+        return [stage for stage in record.stages if stage.name == f"score {artifact.simulation}"]
+    begins = f"score {artifact.name.rpartition('/')[0]} "
+    return [stage for stage in record.stages if stage.name.startswith(begins) and stage.name.endswith(" torch")]
+
+
+def macs(record: Record, artifact: Artifact) -> int | None:
+    """Multiply-adds of one image, as counted in torch; None where nobody counted."""
+    return min((stage.macs for stage in simulations(record, artifact) if stage.macs), default=None)
 
 
 def kind(artifact: Artifact) -> str:

@@ -13,8 +13,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from . import energies
-from .record import Artifact, Audit, Data, Layer, Measurement, Record, Stage, alike, float_of
+from . import compared, energies
+from .record import Artifact, Audit, Data, Layer, Machine, Measurement, Record, Stage, alike, float_of
 
 MISSING = "not measured"
 DASH = "-"
@@ -85,7 +85,9 @@ def markdown(record: Record) -> str:
         *_section("## The best for each target", choices(record)),
         *_section("## What runs in int8", audits(record)),
         *_section("## Energy, measured and modelled", energies.lines(record)),
-        *_layers(record),
+        *_grids("## What each step costs and gains", compared.STEP_COLUMNS, compared.steps(record), compared.STEPS),
+        *_grids("## On the engine and in torch", compared.DRIFT_COLUMNS, compared.drifts(record), compared.DRIFT),
+        *_grids("## What each layer loses", *layers(record), LOSSES),
         "## Stages",
         _grid(STAGE_COLUMNS, stages(record)),
         "## To repeat it",
@@ -160,9 +162,9 @@ def stages(record: Record) -> list[tuple[str, ...]]:
 
 
 def _stage(stage: Stage) -> tuple[str, ...]:
-    top1 = f"{stage.top1:.2f}" if stage.top1 is not None else MISSING
-    params = f"{stage.params / 1e6:.2f} M" if stage.params is not None else MISSING
-    macs = f"{stage.macs / 1e9:.3f} G" if stage.macs is not None else MISSING
+    top1 = f"{stage.top1:.2f}" if stage.top1 is not None else DASH
+    params = f"{stage.params / 1e6:.2f} M" if stage.params is not None else DASH
+    macs = f"{stage.macs / 1e9:.3f} G" if stage.macs is not None else DASH
     return (stage.name, f"{stage.seconds:.1f}", top1, params, macs)
 
 
@@ -181,9 +183,16 @@ def facts(record: Record) -> list[str]:
         f"Calibrated on: {_data(record.calibration)}",
         *([f"Learned from: {_data(record.recovery)}"] if record.recovery else []),
         f"Machine: {machine.cpu}, {machine.cores} cores ({', '.join(machine.isa)}), {machine.os}",
+        *([f"Peak, in billions of multiply-adds a second: {_peaks(machine)}"] if machine.peaks else []),
         f"Versions: {versions}",
         f"Started: {record.started}, seed {record.seed}",
     ]
+
+
+def _peaks(machine: Machine) -> str:
+    return ", ".join(
+        f"{peak.runtime} {peak.precision} {peak.macs_per_second / 1e9:.0f} ({peak.threads}T)" for peak in machine.peaks
+    )
 
 
 def _data(data: Data | None) -> str:
@@ -221,11 +230,6 @@ def layers(record: Record) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     return ("layer", "bits", *points), cells
 
 
-def _layers(record: Record) -> list[str]:
-    columns, cells = layers(record)
-    return ["## What each layer loses", LOSSES, _grid(columns, cells)] if cells else []
-
-
 def _loss(layer: Layer, point: str) -> str:
     """In decibels below the layer's output: 10 more is a tenth of the error."""
     loss = layer.loss.get(point)
@@ -247,6 +251,11 @@ def csv(records: Mapping[str, Record]) -> str:
     writer.writerow(("run", *COLUMNS))
     writer.writerows((clean(name), *row) for name, record in records.items() for row in rows(record))
     return text.getvalue()
+
+
+def _grids(heading: str, columns: Sequence[str], cells: Sequence[Sequence[str]], note: str) -> list[str]:
+    """A section that is a table; nothing where that would be empty."""
+    return [heading, note, _grid(columns, cells)] if cells else []
 
 
 def _grid(columns: Sequence[str], cells: Iterable[Sequence[str]]) -> str:

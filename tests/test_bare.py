@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-OPTIONAL = ["coremltools", "nncf", "onnxruntime", "openvino", "tensorrt", "torch_pruning"]
+OPTIONAL = ["coremltools", "nncf", "onnxruntime", "openvino", "resvg_py", "tensorrt", "torch_pruning"]
 
 SCRIPT = """
 import importlib, io, json, runpy, sys

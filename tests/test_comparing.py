@@ -83,6 +83,38 @@ def test_other_images_preprocessing_and_constant_answers_stop_it(demo_run: Path,
     assert found["accuracy"] is Verdict.INCONCLUSIVE
 
 
+def test_what_is_faster_than_the_machine_stops_it(demo_run: Path, changed: Callable[..., Path]) -> None:
+    def change(record: dict) -> None:  # type: ignore[type-arg]
+        assert {"fp32", "int8"} <= {peak["precision"] for peak in record["machine"]["peaks"]}
+        for one in record["measurements"]:
+            one["latency_ms"]["p50"] /= 1e4
+
+    found = verdicts(demo_run, changed(change))
+    assert found["plausibility: faster than the peak"] is Verdict.FAIL
+
+
+def test_a_record_without_a_peak_says_that_it_could_not_be_checked(
+    demo_run: Path, changed: Callable[..., Path]
+) -> None:
+    folder = changed(lambda record: record["machine"].pop("peaks"))
+    assert verdicts(folder, folder) == {
+        "plausibility: faster than the peak": Verdict.UNCHECKED,
+        "accuracy": Verdict.PASS,
+        "time": Verdict.PASS,
+    }
+
+
+def test_two_of_one_run_without_a_ratio_are_timed_anew_or_not_at_all(
+    demo_run: Path, changed: Callable[..., Path]
+) -> None:
+    folder = changed(lambda record: [one.update(speedup=None) for one in record["measurements"]])
+    (time,) = [
+        one for one in comparing.compare(f"{folder}:fp32/onnx", f"{folder}:int8/onnx", LOOSE) if one.what == "time"
+    ]
+    assert time.verdict is Verdict.INCONCLUSIVE
+    assert "in one run, which kept no ratio of these two" in time.reason
+
+
 def test_what_cannot_be_compared_is_one_line(demo_run: Path, changed: Callable[..., Path], tmp_path: Path) -> None:
     folder = changed()
     (folder / "predictions.npz").write_bytes(b"no zip")

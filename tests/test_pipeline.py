@@ -82,7 +82,7 @@ def test_the_answers_are_kept_and_give_the_recorded_accuracy(demo_run: Path, rec
     in_torch = {stage.name.removeprefix("score "): stage.top1 for stage in record.stages if stage.name[-5:] == "torch"}
     on_engines = {f"{one.artifact} {one.runtime}": one.top1 for one in record.measurements}
     recorded = in_torch | on_engines
-    assert set(found) == {"labels", "images", *recorded}
+    assert set(found) == {"labels", "images", "classes", *recorded}
     assert set(recorded) == {"fp32 torch", "int8 torch", "fp32/onnx onnxruntime", "int8/onnx onnxruntime"}
     for name, top1 in recorded.items():
         assert 100 * np.mean(found[name][:, 0] == found["labels"]) == pytest.approx(top1, abs=1e-4), name

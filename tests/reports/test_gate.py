@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from rich.console import Console
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from vitc.errors import UserError
 from vitc.reports.gate import Finding, Limits, Pair, Ratio, Verdict, judge, share, stopping, table
@@ -110,6 +110,22 @@ def test_how_often_the_gate_is_wrong(beyond: float, right: Verdict | None) -> No
         assert not {PASS, FAIL} - {right} & set(found)
 
 
+@pytest.mark.parametrize(("beyond", "right"), [(0.0, None), (0.06, FAIL), (-0.06, PASS)])
+def test_how_often_it_is_wrong_about_time(beyond: float, right: Verdict | None) -> None:
+    """With intervals that cover the truth as often as they say."""
+    generator, error, limit, trials = np.random.default_rng(1), 0.01, 0.05, 1000
+    seen = generator.normal(np.log1p(limit) + beyond, error, trials)
+    ends = np.exp(seen[:, None] + error * norm.ppf([0.5, 0.025, 0.975]))
+    found = [verdict("time", pair(time=Ratio(*map(float, one))), Limits(slowdown=limit)) for one in ends]
+    if right is None:
+        for wrong in (PASS, FAIL):
+            low, high = binom.interval(0.999, trials, 0.025)
+            assert low <= found.count(wrong) <= high
+    else:
+        assert found.count(right) > 0.95 * trials
+        assert not {PASS, FAIL} - {right} & set(found)
+
+
 def test_what_is_undecided_says_what_would_decide() -> None:
     (first, _) = judge(pair(Flips(1300, 16, 6)), Limits())
     assert "more images would decide" in first.reason
@@ -121,6 +137,7 @@ def test_failures_stop_first_and_the_undecided_where_they_may_not_pass() -> None
     assert [one.verdict for one in stopping(findings, allow_inconclusive=False)] == [FAIL, OPEN]
     assert [one.verdict for one in stopping(findings, allow_inconclusive=True)] == [FAIL]
     assert stopping(findings[1:2], allow_inconclusive=False) == []
+    assert stopping([Finding("a", "time", Verdict.UNCHECKED, "")], allow_inconclusive=False) == []
 
 
 def test_the_table_shows_names_as_they_are() -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from vitc.reports import table
+from vitc.reports import compared, table
 from vitc.reports.page import MOST_DETAILED, Changed, Run, page
 from vitc.reports.record import Layer, Record
 
@@ -41,10 +42,17 @@ def test_all_tables_show_the_same_numbers(run: Run) -> None:
     assert first == ["run", *table.COLUMNS]
     assert others == [["mine", *row] for row in rows]
     report = table.markdown(run.record)
-    for cell in (cell for row in rows for cell in row):
+    for cell in (cell for row in (*rows, *compared.steps(run.record), *compared.drifts(run.record)) for cell in row):
         assert cell in report.replace("\\", "")
+    console = Console(width=300, file=None)
+    with console.capture() as shown:
+        console.print(table.terminal(run.record))
+    for name, cell in ((name, cell) for row in rows for name, cell in zip(table.COLUMNS, row, strict=True)):
+        assert name in table.REPORT_ONLY or cell == table.MISSING or cell in shown.get()
     assert cells(html, "Stages of mine") == [list(row) for row in table.stages(run.record)]
     assert [row[0] for row in cells(html, "Layers of mine")] == ["head", "blocks.0.fc1"]  # the dearest first
+    assert cells(html, "Steps of mine") == [list(row) for row in compared.steps(run.record)]
+    assert cells(html, "Drift of mine") == [list(row) for row in compared.drifts(run.record)]
     assert cells(html, "Images whose class changed in mine") == [["a.jpg", "3", "3", "7"]]
 
 
@@ -119,12 +127,26 @@ def column(tab: Any, index: int) -> list[str]:
 
 def test_the_chart_is_drawn_and_its_axis_switches(tab: Any) -> None:
     assert tab.locator("#chart .point").count() == 4
+    assert not tab.locator("#near").is_visible()
     before = tab.locator("#chart .point").first.get_attribute("aria-label")
     assert before == "mine: fp32/onnx on onnxruntime, 81.46 %, 14.20 latency (ms)"
     tab.select_option("#axis", "size")
     assert "22.88 size (MB)" in tab.locator("#chart .point").first.get_attribute("aria-label")
     tab.select_option("#axis", "energy")
     assert "Nothing to draw" in tab.locator("#chart").inner_text()
+
+
+def test_what_lost_too_much_is_shown_where_it_is_asked_for(browser: Any, run: Run, tmp_path: Path) -> None:
+    whole, last = run.record.measurements
+    low = replace(run, name="one bit", record=replace(run.record, measurements=(whole, replace(last, top1=0.5))))
+    (tmp_path / "page.html").write_text(page([run, low]), encoding="utf-8")
+    opened = browser.new_page()
+    opened.goto((tmp_path / "page.html").as_uri())
+    assert opened.locator("#chart .point").count() == 3
+    assert "1 of one bit (at best 0.50 %)" in opened.locator("#chart").inner_text()
+    opened.locator("#near").press("Space")
+    assert opened.locator("#chart .point").count() == 4
+    opened.close()
 
 
 def test_rows_are_sorted_and_filtered(tab: Any) -> None:
@@ -146,6 +168,16 @@ def test_the_keyboard_reaches_and_works_everything(tab: Any) -> None:
         if reached[-1] == "point":
             assert tab.locator("#tip").inner_text().startswith(("mine: ", "other: "))
     assert {"theme", "axis", "point", "filter", "scroll"} <= set(reached)
+    assert reached.count("point") == 1
+    tab.locator("#chart .point[tabindex='0']").focus()
+    cheapest = tab.locator("#tip").inner_text()
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("ArrowRight")
+    assert "fp32/onnx" in tab.locator("#tip").inner_text()
+    assert "int8/onnx" in cheapest
+    for _ in range(3):
+        tab.keyboard.press("ArrowLeft")
+    assert tab.locator("#tip").inner_text() == cheapest
     tab.locator("#results th button").first.focus()
     tab.keyboard.press("Enter")
     assert tab.locator("#results th").first.get_attribute("aria-sort") == "ascending"
@@ -164,6 +196,40 @@ def test_dark_and_light(tab: Any) -> None:
     assert paper() == light  # what the reader chose stays
     tab.reload()
     assert paper() == dark
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 390])
+def test_axe_finds_no_serious_violation(tab: Any, width: int, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="skipped: axe-core is not installed")
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.emulate_media(color_scheme=scheme)
+    found = axe.Axe().run(tab).response["violations"]
+    assert [(one["id"], one["help"]) for one in found if one["impact"] in {"serious", "critical"}] == []
+
+
+def test_what_is_shown_is_copied(tab: Any) -> None:
+    tab.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    tab.fill("#filter", "mine int8")
+    tab.click("[data-copy=csv]")
+    header, row = csv.reader(io.StringIO(tab.evaluate("window.copied")))
+    assert header == ["run", *table.COLUMNS]
+    assert row[:3] == ["mine", "int8/onnx", "onnxruntime"]
+    tab.click("[data-copy=markdown]")
+    assert tab.evaluate("window.copied").splitlines()[2].startswith("| mine | int8/onnx | onnxruntime | 6.00 |")
+    assert tab.locator("#said").inner_text() == "Copied."
+
+
+def test_paper_shows_everything_in_ink(tab: Any) -> None:
+    tab.click("#theme")
+    tab.evaluate("document.querySelector('details').open = false")
+    tab.emulate_media(media="print")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.locator("text=What each layer loses").first.is_visible()
+    assert not tab.locator("#filter").is_visible()
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert tab.locator("details").first.get_attribute("open") is None
 
 
 def test_a_narrow_page_does_not_scroll_sideways(tab: Any) -> None:

@@ -1,0 +1,155 @@
+"""Make the runs of reports/results: the demo, and DeiT-Tiny where its weights and photographs are.
+
+    python scripts/results.py [--only NAME …] [--runs FOLDER] [--out reports/results]
+
+A name is one of RUNS, or how several begin: `--only demo`. Runs are made in FOLDER (runs/results), where those that are
+finished are left as they are, and those that were stopped are resumed. What is committed of each is its recipe, its
+record and its report; then the pages are written anew, one for each model, and the table of OUT/README.md. DeiT-Tiny's
+files are looked for in the folder that VITC_REFERENCE names.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from vitc import reporting
+from vitc.atomic import replacing, write_text
+from vitc.reports.page import page, verdicts
+from vitc.runs import RECORD, REPORT
+
+Words = tuple[str, ...]
+REFERENCE = "reference"
+"""What the folder of DeiT-Tiny's files is called in its runs' commands."""
+DEIT = (
+    "deit_tiny_patch16_224",
+    *("--weights", f"{REFERENCE}/deit_tiny_patch16_224.safetensors"),
+    *("--data", f"{REFERENCE}/imagenet-val1300"),
+    *("--calib", f"{REFERENCE}/imagenet-calib512"),
+)
+MODELS: Mapping[str, Words] = {"demo": ("demo",), "deit_tiny": DEIT}
+CPUS = ("--threads", "1", "--export", "onnx,onnxruntime,openvino")
+ALL = ("--threads", "1", "--export", "onnx,onnxruntime,openvino,tensorrt,coreml")
+NEURONS, TOKENS, SLOWER = ("--prune", "neurons=0.1"), ("--merge", "75%"), ("--allow-slower", *CPUS)
+WAYS: Mapping[str, tuple[str, Words]] = {
+    "int8": ("int8", ALL),
+    "int4": ("packed 4-bit weights", ("--ptq", "int4", *CPUS)),
+    "w6a6": ("6 bits for weights and activations", ("--ptq", "w6a6", *CPUS)),
+    "binary": ("packed 1-bit weights; by rounding alone no longer right", ("--ptq", "binary", *CPUS)),
+    "merge": ("fewer tokens, three quarters of the multiply-adds; and int8", (*TOKENS, *SLOWER)),
+    "prune": ("a tenth of the hidden neurons gone; and int8", (*NEURONS, *SLOWER)),
+    "prune-merge": ("both, and int8", (*NEURONS, *TOKENS, *SLOWER)),
+}
+HALF = ("--prune", "macs=0.5", "--recover", "13", "--recover-data", "demo:4000", "--ptq", "off", "--threads", "1")
+RUNS: Mapping[str, tuple[str, Words]] = {
+    "demo-first": ("the README's first command", ("demo",)),
+    "demo-half": ("half of the multiply-adds gone, and 13 minutes of recovery", ("demo", *HALF)),
+    **{f"{model}-{way}": (what, (*MODELS[model], *words)) for model in MODELS for way, (what, words) in WAYS.items()},
+}
+"""What each run shows, and its words after `vitc compress`."""
+KEPT = ("recipe.toml", RECORD, REPORT)
+BEGIN, END = "<!-- runs: written by scripts/results.py -->", "<!-- end of runs -->"
+BROWSERS = ("chromium", "google-chrome", "chromium-browser")
+
+
+def made(name: str, runs: Path) -> bool:
+    """Make a run, or what is left of it; whether it is there now. One that fails a check of its own still is."""
+    folder = runs / name
+    if (folder / RECORD).is_file():
+        print(f"{name}: there already")
+        return True
+    words = [*RUNS[name][1], "--out", name, *(["--resume"] if folder.exists() else [])]
+    print(f"{name}: vitc compress {' '.join(words)}", flush=True)
+    start = time.monotonic()
+    code = subprocess.run([sys.executable, "-m", "vitc", "compress", *words, "-q"], cwd=runs, check=False).returncode
+    print(f"{name}: exit code {code} after {time.monotonic() - start:.0f} s", flush=True)
+    return (folder / RECORD).is_file()
+
+
+def kept(folder: Path, out: Path) -> None:
+    """Copy what is committed of a run."""
+    out.mkdir(parents=True, exist_ok=True)
+    for file in KEPT:
+        with replacing(out / file) as partial:
+            shutil.copyfile(folder / file, partial)
+
+
+def pages(out: Path) -> None:
+    """A page for each model, of all its committed runs."""
+    for model in MODELS:
+        folders = [out / name for name in RUNS if name.startswith(f"{model}-") and (out / name / RECORD).is_file()]
+        if folders:
+            write_text(out / f"{model}.html", page(reporting.read(folders)))
+
+
+def index(out: Path) -> None:
+    """The table of runs in the folder's README, between its marks."""
+    readme = out / "README.md"
+    text = readme.read_text("utf-8") if readme.is_file() else f"# Results\n\n{BEGIN}\n{END}\n"
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        sys.exit(f"{readme} lacks the lines {BEGIN} and {END}: put them where the table belongs")
+    rows = ["| run | what it shows | its fastest result |", "| --- | --- | --- |"]
+    for name in (name for name in RUNS if (out / name / RECORD).is_file()):
+        (run,) = reporting.read([out / name])
+        rows.append(f"| [{name}]({name}/{REPORT}) | {RUNS[name][0]} | {verdicts([run])[0].partition(': ')[2]} |")
+    write_text(readme, "\n".join([before + BEGIN, "", *rows, "", END + after]))
+
+
+def screenshot(out: Path, name: str) -> None:
+    """The top of a run's page as the README shows it, where there is a browser."""
+    program = next((found for browser in BROWSERS if (found := shutil.which(browser))), None)
+    if program is None or not (out / name / RECORD).is_file():
+        print(f"no screenshot: it takes the run {name} and one of {', '.join(BROWSERS)}")
+        return
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])  # it sees a page made here
+        tab = browser.new_page(viewport={"width": 1200, "height": 840}, color_scheme="light")
+        tab.set_content(page(reporting.read([out / name])))
+        tab.screenshot(path=out / "page.png")
+        browser.close()
+
+
+def chosen(only: list[str]) -> list[str]:
+    """The runs that are asked for and can be made here."""
+    names = [name for name in RUNS if not only or any(name == one or name.startswith(f"{one}-") for one in only)]
+    if not names:
+        sys.exit(f"no run is called {' or '.join(only)}; allowed: {', '.join(RUNS)}, or how they begin")
+    reference = os.environ.get("VITC_REFERENCE")
+    if reference is None and any(REFERENCE in " ".join(RUNS[name][1]) for name in names):
+        print("the runs of DeiT-Tiny are left out: VITC_REFERENCE names no folder with its weights and photographs")
+        names = [name for name in names if name.startswith("demo-")]
+    return names
+
+
+def main() -> None:
+    """Make the runs, and write what is committed of them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="these runs, or those that begin so")
+    parser.add_argument("--runs", type=Path, default=Path("runs/results"), help="where runs are made")
+    parser.add_argument("--out", type=Path, default=Path("reports/results"), help="where what is committed goes")
+    args = parser.parse_args()
+    names = chosen(args.only)
+    args.runs.mkdir(parents=True, exist_ok=True)
+    link = args.runs / REFERENCE
+    if (reference := os.environ.get("VITC_REFERENCE")) and not link.exists():
+        link.symlink_to(
+            Path(reference).resolve(), target_is_directory=True
+        )  # so that commands name no machine's folders
+    for name in names:
+        if made(name, args.runs):
+            kept(args.runs / name, args.out / name)
+    pages(args.out)
+    index(args.out)
+    screenshot(args.out, "deit_tiny-int8")
+
+
+if __name__ == "__main__":
+    main()
