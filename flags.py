@@ -157,9 +157,6 @@ Inconclusive = Annotated[bool, typer.Option("--allow-inconclusive", help="Let pa
 Junit = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the verdicts as JUnit XML")]
 Page = Annotated[Path, typer.Option("--out", metavar="FILE", help="The page to write")]
 Csv = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table of results as CSV, too")]
-Axis = Annotated[str, typer.Option(metavar="COST", help="What the chart shows: latency, size, memory or energy")]
-Svg = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the chart as SVG, too")]
-Png = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the chart as PNG, too (needs resvg-py)")]
 Meter = Annotated[
     str | None,
     typer.Option(
@@ -169,6 +166,9 @@ Meter = Annotated[
     ),
 ]
 Facts = Annotated[bool, typer.Option("--json", help="Print what was found as JSON instead of the table")]
+Axis = Annotated[str, typer.Option(metavar="COST", help="What the chart shows: latency, size, memory or energy")]
+Svg = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the chart as SVG, too")]
+Png = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the chart as PNG, too (needs resvg-py)")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Of everything drawn at random (default: 0)")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but the result")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks")]

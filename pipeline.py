@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from . import checks, choices, reporting
+from . import checks, choices, facts, reporting
 from .admission import admitted, findings
 from .atomic import remove, write_text
 from .bench import Bench, Subject, measurement
@@ -29,7 +29,7 @@ from .exports import PROGRAM, RIVALS, Exports
 from .images import choose, to_learn_from
 from .journal import FOLDER, Journal, digest
 from .models import data, decode
-from .models.backbone import FLOAT, Backbone, Preprocessing, label
+from .models.backbone import FLOAT, Preprocessing, label
 from .models.cost import cost
 from .models.data import ImageSet
 from .models.decode import Pixels
@@ -41,7 +41,6 @@ from .reports.page import page
 from .runs import PAGE, PREDICTIONS, RECORD, REPORT
 from .runtimes import RUNTIMES, eager, machine, peak
 from .runtimes.batching import answers
-from .runtimes.energy.model import modelled
 from .scoring import Score
 from .stages import Stages
 from .variants import Variant
@@ -157,12 +156,12 @@ class _Run:
             started=self.started,
             recipe=recipe.to_json(),
             machine=records.Machine(**asdict(self.machine), peaks=self.peaks(measurements)),
-            model=_model(backbone),
-            data=_data(scored, pixels),
-            calibration=_data(calibration, samples),
-            recovery=_data(learned_from, lessons),
+            model=facts.model(backbone),
+            data=facts.data(scored, pixels),
+            calibration=facts.data(calibration, samples),
+            recovery=facts.data(learned_from, lessons),
             artifacts=tuple(
-                _modelled(one.row, macs[variant.simulation]) if variant else one.row
+                facts.modelled(one.row, macs[variant.simulation]) if variant else one.row
                 for (variant, _), one in zip(judged, checked, strict=True)
             ),
             measurements=measurements,
@@ -171,8 +170,8 @@ class _Run:
             choices=choices.choose(measurements, asked),
         )
         drifts = checks.drifts(made, measurements, score)
-        answering = [*simulations, *(f"{one.artifact} {one.runtime}" for one in measurements)]
-        score.gather(answering, self.out / PREDICTIONS, backbone.classes)
+        scored_on = [f"{one.artifact} {one.runtime}" for one in measurements]
+        score.gather([*simulations, *scored_on], self.out / PREDICTIONS, backbone.classes)
         self.finish(record)
         wrong = [f"{one.row.name} {complaint}" for one in checked for complaint in one.complaints]
         slower = () if recipe.allow_slower else checks.slower(made, measurements)
@@ -278,20 +277,3 @@ class _Run:
         write_text(self.out / PAGE, page(reporting.read([self.out])))
         for name in ("scored", "calibration", "recovery"):
             remove(self.out / FOLDER / f"{name}-pixels")
-
-
-def _model(backbone: Backbone) -> records.Model:
-    preprocessing = backbone.preprocessing
-    return records.Model(
-        backbone.name, backbone.weights_sha256, preprocessing.input_size, digest(preprocessing.to_json())
-    )
-
-
-def _modelled(row: records.Artifact, macs: dict[str, int]) -> records.Artifact:
-    """With what its program would take on a chip of published tables."""
-    found = modelled(macs, row.bytes, exact_floats=TARGETS[row.format].exact_floats)
-    return replace(row, modelled=records.Modelled(**asdict(found)))
-
-
-def _data(images: ImageSet | None, pixels: Pixels | None) -> records.Data | None:
-    return records.Data(images.source, images.sha256, len(pixels)) if images and pixels else None

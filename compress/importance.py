@@ -51,11 +51,11 @@ def information(
         drawn = torch.multinomial(answers.detach().softmax(-1), 1, generator=drawing)[:, 0]
         loss = functional.cross_entropy(answers, drawn)
         kept = {site: given for site, given in keeper.kept.items() if given.requires_grad}
-        gradients = torch.autograd.grad(loss, list(kept.values()), allow_unused=True) if kept else ()
+        gradients = torch.autograd.grad(loss, list(kept.values()), materialize_grads=True) if kept else ()
     return {
         site: gradient.double().square().sum(-1).flatten(1).sum(0)
         for site, gradient in zip(kept, gradients, strict=True)
-        if gradient is not None and gradient.dim() >= SEQUENCE
+        if gradient.dim() >= SEQUENCE
     }
 
 

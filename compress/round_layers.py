@@ -84,7 +84,8 @@ class Rounder:
         flat = flat_weight(weight)
         moments, weights = Moments.empty(flat.shape[1]), self._weights(site)
         for pair in self._inputs(site):
-            moments.add(*(rows_of(site, x, weight) for x in pair), weights)
+            rounded, exact = (rows_of(site, x, weight) for x in pair)
+            moments.add(rounded, exact, weights)
         plain = bias if bias is not None else flat.new_zeros(len(flat))
         power = float(moments.power(flat, plain).sum()) or 1.0
         nearest, chosen = (method.apply(flat, plain, moments, bits.weight) for method in (Nearest(), self.rounding))

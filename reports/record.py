@@ -138,9 +138,9 @@ class Artifact:
     audit: Audit | None
     note: str = ""
     """What is to be known of it: that it is yet to be built elsewhere, for one."""
+    modelled: Modelled | None = None
     simulation: str = ""
     """What the torch program is called that it was made of; its stage is `score SIMULATION`."""
-    modelled: Modelled | None = None
 
 
 @dataclass(frozen=True)

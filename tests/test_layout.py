@@ -29,6 +29,7 @@ FLOORS = (
     "clock",
     "scoring",
     "checks",
+    "facts",
     "choices",
     "profiling",
     "runs",

@@ -77,7 +77,8 @@ class Constant(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         biases: Tensor = self.first(self.get_buffer("places")).sum(1)
-        return self.second(images.flatten(1, 2)).sum(1) + biases
+        answers: Tensor = self.second(images.flatten(1, 2)).sum(1)
+        return answers + biases
 
 
 def test_information_is_the_square_of_what_a_nudge_does(images: Tensor) -> None:
