@@ -69,6 +69,7 @@ def compress(
     runtime: flags.Runtime = None,
     threads: flags.Threads = None,
     batch: flags.Batch = None,
+    max_time: flags.MaxTime = None,
     static: flags.Static = None,
     meter: flags.Meter = None,
     image_input: flags.ImageInput = None,
@@ -100,6 +101,7 @@ def export_(
     threads: flags.Threads = None,
     batch: flags.FixedBatch = None,
     meter: flags.Meter = None,
+    max_time: flags.MaxTime = None,
     image_input: flags.ImageInput = None,
     workers: flags.Workers = None,
     seed: flags.Seed = None,
@@ -124,19 +126,28 @@ def profile(
         typer.Argument(metavar="ARTIFACT...", help="Exported files; the first is what the others are held against"),
     ],
     threads: flags.Threads = None,
-    batch: flags.Batch = None,
+    batch: flags.Batches = None,
+    shape: flags.Shape = None,
+    max_time: flags.MaxTime = None,
+    tell: flags.Tell = None,
+    throughput: flags.Throughput = False,
     meter: flags.Meter = None,
     json: flags.Json = False,
     quiet: flags.Quiet = False,
     verbose: flags.Verbose = False,
 ) -> None:
-    """Measure artifacts on this machine, interleaved."""
+    """Measure exported files on this machine, interleaved; any ONNX file will do."""
     from . import profiling
     from .bench import asked
+    from .reports import table
+    from .reports.gate import share
 
-    bench = asked(threads, batch, meter)
-    record = profiling.profile(artifacts, bench, progress=console.progress(context), command=_command())
+    words = {"shapes": profiling.shapes(shape or ()), "tell": share(tell), "throughput": throughput}
+    bench, progress = asked(threads, max_time=max_time, meter=meter, **words), console.progress(context)
+    record = profiling.profile(artifacts, bench, profiling.sizes(batch), progress=progress, command=_command())
     console.show(record, as_json=json)
+    if not json:
+        console.print_table(table.measured(record))
 
 
 @app.command()
@@ -166,7 +177,7 @@ def compare(
 
     extras = (gate.share(word) for word in (max_size, max_memory, max_energy))
     limits = gate.Limits(max_drop, gate.share(max_slowdown), *extras)
-    bench = asked(threads, batch) if remeasure else None
+    bench = asked(threads, batch=batch) if remeasure else None
     findings = comparing.compare(baseline, candidate, limits, bench, console.progress(context))
     if junit:
         write_text(junit, xml(findings, allow_inconclusive=allow_inconclusive))

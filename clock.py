@@ -2,22 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .bench import noise
+from .bench import Bench, Subject
 from .compress.aids import Clock
+from .errors import VerificationFailed
 from .export import TARGETS
 from .models.backbone import Backbone
+from .progress import Progress
 from .recipe import Recipe
-from .runtimes import RUNTIMES, latency
+from .runtimes import RUNTIMES
 from .runtimes.machine import cores
 
-PLAN = latency.Plan(warmup_seconds=1.0, rounds=24, seconds=6.0)
+SECONDS = 10.0
 """Shorter than a run's own measurement: a search asks a dozen times."""
 
 
@@ -51,17 +49,9 @@ def lent(recipe: Recipe, untouched: Backbone) -> Iterator[Clock | None]:
 
 def share(recipe: Recipe, runtime: str, whole: Path, narrow: Path) -> float:
     """The time of one file as a share of another's."""
-    threads, open_ = recipe.threads or cores(), RUNTIMES[runtime].open
-    with open_(whole, threads) as first, open_(narrow, threads) as second:
-        images = noise(first, recipe.batch, recipe.seed)
-        calls = {"whole": partial(first.run, images), "narrow": partial(second.run, images)}
-        samples = latency.measure(calls, PLAN)
-    return float(np.median(undisturbed(samples["narrow"]) / undisturbed(samples["whole"])))
-
-
-def undisturbed(samples: latency.Samples) -> NDArray[np.float64]:
-    """For every round a time that one run in ten keeps below.
-
-    On a busy machine, longer runs are interrupted more than their share; a median tells of that, and not of the model.
-    """
-    return np.percentile(samples.nanoseconds, 10, axis=1)
+    bench = Bench(recipe.threads or cores(), recipe.batch, recipe.seed, SECONDS)
+    subjects = [Subject(name, path, runtime, "whole") for name, path in (("whole", whole), ("narrow", narrow))]
+    _, found = bench.measure(subjects, Progress())
+    if found["speedup"] is None:
+        raise VerificationFailed(f"{runtime} does not time the pruned model: {found['note'] or 'the whole one fails'}")
+    return 1 / float(found["speedup"]["ratio"])

@@ -13,6 +13,7 @@ from .reports import record as records
 from .reports.gate import Finding, Limits, Pair, Ratio, judge
 from .reports.paired import Flips
 from .reports.plausible import Answers, Setting, implausible, too_fast, unlike
+from .reports.related import float_of
 from .runs import LABELS, Run
 
 NO_MORE = Limits()
@@ -100,7 +101,7 @@ def _held(before: Side, after: Side, couple: Couple, limits: Limits, clock: "_Cl
     name = f"{second.artifact} {second.runtime}" + ("" if same else f" against {first.artifact} {first.runtime}")
     theirs, ours = before.answered(first), after.answered(second)
     found = list(unlike(name, before.setting, after.setting))
-    own_float = records.float_of(after.record, second)
+    own_float = float_of(after.record, second)
     if ours:
         found += implausible(name, ours, after.answered(own_float) if own_float else None)
     found += too_fast(name, after.record, second)
@@ -145,9 +146,9 @@ class _Clock:
             return None, "the two run on different engines; compare what one engine serves"
         if before.resolve() == after.resolve():
             return Ratio(1.0, 1.0, 1.0), ""
-        _, found = profiling.profile([before, after], self.bench, progress=self.progress).measurements
+        first, found = profiling.profile([before, after], self.bench, progress=self.progress).measurements
         if found.speedup is None:
-            return None, "one of the two could not be timed here: vitc profile says why"
+            return None, f"not measured: {found.note or first.note or 'their batches differ'}"
         return _inverse(found.speedup), ""
 
 

@@ -127,6 +127,24 @@ Threads = Annotated[
 Batch = Annotated[
     int | None, typer.Option(metavar="N", help="Images an inference when latency is measured (default: 1)")
 ]
+MaxTime = Annotated[
+    int | None,
+    typer.Option(metavar="SECONDS", help="Measure no longer than that, if the least can be done in it (default: 60)"),
+]
+Batches = Annotated[
+    str | None,
+    typer.Option("--batch", metavar="LIST", help="Images an inference, or several numbers, as 1,8,32 (default: 1)"),
+]
+Tell = Annotated[
+    str | None, typer.Option(metavar="SHARE", help="The difference of times that shall be told apart (default: 5%)")
+]
+Throughput = Annotated[
+    bool, typer.Option("--throughput", help="Images a second, with a process of one thread on each of --threads cores")
+]
+Shape = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=SIZES", help="Of an input with free sizes, as tokens=1x128; may be said several times"),
+]
 Static = Annotated[bool | None, typer.Option("--static", help="Export with the batch fixed at --batch, not free")]
 FixedBatch = Annotated[
     int | None, typer.Option(metavar="N", help="Fix the exported batch, and measure it (default: free, measured at 1)")

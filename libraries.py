@@ -1,6 +1,7 @@
 """The optional libraries: whether one is installed, and its module, imported where it is needed and no earlier."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
@@ -26,6 +27,7 @@ def onnxruntime() -> Any:
 def openvino() -> Any:
     """OpenVINO: its converter and its engine."""
     _require("openvino")
+    _without_telemetry()
     import openvino
 
     return openvino
@@ -34,6 +36,7 @@ def openvino() -> Any:
 def nncf() -> Any:
     """OpenVINO's compression tool, told to speak of failures only."""
     _require("nncf")
+    _without_telemetry()
     import nncf
 
     nncf.set_log_level("ERROR")
@@ -46,6 +49,14 @@ def coremltools() -> Any:
     with quiet():
         import coremltools
     return coremltools
+
+
+def _without_telemetry() -> None:
+    """Keep OpenVINO from telling its makers: the process it forks for that would disturb what is timed, and may hang.
+
+    Both libraries do without the package where it cannot be imported.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None is how an import is refused
 
 
 @contextmanager

@@ -233,7 +233,13 @@ class _Run:
     def measured(self, artifacts: list[Artifact], score: Score) -> tuple[records.Measurement, ...]:
         """Accuracy of every artifact on its engines, then all of them against each other for latency and memory."""
         recipe = self.recipe
-        bench = Bench(recipe.threads or self.machine.cores, recipe.batch, recipe.seed, recipe.meter)
+        bench = Bench(
+            recipe.threads or self.machine.cores,
+            recipe.batch,
+            recipe.seed,
+            max_time=recipe.max_time,
+            meter=recipe.meter,
+        )
         subjects = [
             Subject(artifact.name, artifact.path, runtime, f"{FLOAT}/{artifact.format}")
             for artifact in artifacts

@@ -1,20 +1,22 @@
 """Files that are exported already, measured against each other on this machine."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
-from .bench import Bench, Subject, measurement
+from .bench import Bench, Subject, asked, measurement
 from .checks import recorded
-from .errors import UserError
+from .errors import UserError, VerificationFailed
 from .export.artifact import artifact
 from .progress import Progress
 from .reports import record as records
-from .runtimes import RUNTIMES, Session, machine
-from .runtimes.audit import audit
+from .runtimes import machine
+from .runtimes.audit import AuditResult
+from .runtimes.feeds import Shapes
+from .runtimes.serving import Serving
+from .runtimes.worker import Worker
 from .versions import PACKAGES, VERSION
 
 ENGINES = {".onnx": "onnxruntime", ".xml": "openvino"}
@@ -23,15 +25,27 @@ UNSCORED = {"top1": None, "top5": None, "images": 0}
 
 
 def profile(
-    files: Sequence[str | Path], bench: Bench | None = None, *, progress: Progress | None = None, command: str = ""
+    files: Sequence[str | Path],
+    bench: Bench | None = None,
+    batches: Sequence[int] = (),
+    *,
+    progress: Progress | None = None,
+    command: str = "",
 ) -> records.Record:
-    """Latency, memory and executed precision of each file; the first is what the others are held against."""
+    """Latency, memory and executed precision of each file; the first is what the others are held against.
+
+    With `batches`, all of it for one batch after the other. A file that cannot run has a row that says why.
+    """
     paths = _distinct([Path(file) for file in files])
-    here = machine.describe(PACKAGES)
-    bench = bench or Bench(here.cores)
+    here, bench, progress = machine.describe(PACKAGES), bench or asked(None), progress or Progress()
     subjects = [Subject(str(path), path, _engine(path), str(paths[0])) for path in paths]
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    rows = [_described(subject) for subject in subjects]
+    benches = [replace(bench, batch=batch) for batch in batches or (bench.batch,)]
+    found = [_described(subject, benches[0]) for subject in subjects]
+    _check_shapes(bench.shapes, found)
+    working = [one for one in found if not one.failure]
+    if not working:
+        raise VerificationFailed(f"{found[0].subject.artifact}: {found[0].failure}")
     return records.Record(
         vitc=VERSION,
         command=command,
@@ -39,13 +53,46 @@ def profile(
         started=started,
         recipe={},
         machine=records.Machine(**asdict(here)),
-        model=rows[0][1],
+        model=working[0].model(),
         data=None,
         calibration=None,
         stages=(),
-        artifacts=tuple(row for row, _ in rows),
-        measurements=tuple(measurement(row, UNSCORED) for row in bench.measure(subjects, progress or Progress())),
+        artifacts=tuple(one.row() for one in found),
+        measurements=tuple(_measured(found, benches, progress)),
     )
+
+
+def _measured(found: Sequence["_Described"], benches: Sequence[Bench], progress: Progress) -> list[records.Measurement]:
+    """A row for every batch and file; a file whose batch is fixed has one row."""
+    rows = []
+    for index, bench in enumerate(benches):
+        subjects = [one.subject for one in found if not one.failure and (one.free_batch or index == 0)]
+        rows += bench.measure(subjects, progress) if subjects else []
+    broken = [benches[0].unmeasured(one.subject, one.failure) for one in found if one.failure]
+    order = {one.subject.name: index for index, one in enumerate(found)}
+    rows = sorted([*rows, *broken], key=lambda row: order[f"{row['artifact']} {row['runtime']}"])
+    return [measurement(row, UNSCORED) for row in rows]
+
+
+def sizes(text: str | None) -> tuple[int, ...]:
+    """The batches that a word as 1,8,32 names; none where nothing is said."""
+    if text is None:
+        return ()
+    words = text.split(",")
+    if not all(re.fullmatch("[1-9][0-9]*", word) for word in words) or len({*words}) < len(words):
+        raise UserError(f"batch is {text!r}; it must be a whole number, or different ones as 1,8,32")
+    return tuple(int(word) for word in words)
+
+
+def shapes(words: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The shapes of inputs that words as tokens=1x128 say."""
+    found = {}
+    for word in words:
+        name, _, said = word.rpartition("=")
+        if not name or not re.fullmatch("[1-9][0-9]*(x[1-9][0-9]*)*", said):
+            raise UserError(f"shape is {word!r}; it must be an input's name and its sizes, as tokens=1x128")
+        found[name] = tuple(int(size) for size in said.split("x"))
+    return found
 
 
 def _distinct(paths: list[Path]) -> list[Path]:
@@ -63,29 +110,48 @@ def _engine(path: Path) -> str:
     return ENGINES[path.suffix]
 
 
-def _described(subject: Subject) -> tuple[records.Artifact, records.Model]:
-    """What the file says of itself, and what its engine runs of it."""
-    runtime = RUNTIMES[subject.runtime]
-    with runtime.open(subject.path, 1) as session:
-        notes, shape, batch = session.metadata, _shape(session, subject), session.input_shape[0] or 1
-    image = np.zeros((batch, *shape), dtype=np.float32)
-    assert runtime.executed is not None  # every engine of ENGINES tells
-    found = audit(runtime.executed(subject.path, image), runtime.promised(subject.path))
-    made = artifact(notes.get("vitc.precision", "unknown"), subject.path.suffix[1:], subject.path)
-    row = records.Artifact(
-        **{**asdict(made), "name": subject.artifact, "path": str(subject.path)},
-        parity=None,
-        audit=recorded(found),
-    )
-    model = records.Model(notes.get("vitc.name", subject.path.stem), notes.get("vitc.weights_sha256", "unknown"), shape)
-    return row, model
+@dataclass(frozen=True)
+class _Described:
+    """What a file says of itself and what its engine runs of it; or why it cannot run."""
+
+    subject: Subject
+    notes: Mapping[str, str] = field(default_factory=dict)
+    inputs: Sequence[str] = ()
+    shape: Sequence[int] = ()
+    free_batch: bool = False
+    audit: AuditResult | None = None
+    failure: str = ""
+
+    def row(self) -> records.Artifact:
+        """The record's row of the file."""
+        path = self.subject.path
+        made = artifact(self.notes.get("vitc.precision", "unknown"), path.suffix[1:], path)
+        row = {**asdict(made), "name": self.subject.artifact, "path": str(path), "note": self.failure}
+        return records.Artifact(**row, parity=None, audit=recorded(self.audit) if self.audit else None)
+
+    def model(self) -> records.Model:
+        """The record's notes on the model in the file."""
+        notes, stem = self.notes, self.subject.path.stem
+        sizes = tuple(self.shape[1:])
+        return records.Model(notes.get("vitc.name", stem), notes.get("vitc.weights_sha256", "unknown"), sizes)
 
 
-def _shape(session: Session, subject: Subject) -> tuple[int, ...]:
-    """Channels, height and width that the file takes."""
-    sizes = session.input_shape[1:]
-    if len(sizes) != 3 or None in sizes:
-        raise UserError(
-            f"{subject.path} takes inputs of shape {session.input_shape}; export it with a fixed image size"
-        )
-    return tuple(size for size in sizes if size is not None)
+def _described(subject: Subject, bench: Bench) -> _Described:
+    """Found out in a process of its own: what cannot be loaded may take its process down with it."""
+    with Worker(Serving, [asdict(bench.load(subject))]) as worker:
+        try:
+            told = worker.ask("describe")
+        except UserError as failure:
+            raise UserError(f"{subject.artifact}: {failure}") from failure
+        except VerificationFailed as failure:
+            return _Described(subject, failure=str(failure))
+    found = told.pop("audit")
+    return _Described(subject, **told, audit=found and AuditResult(**found))
+
+
+def _check_shapes(shapes: Shapes, found: Sequence[_Described]) -> None:
+    """Refuse shapes of inputs that no file has."""
+    known = sorted({name for one in found for name in one.inputs})
+    for name in shapes:
+        if name not in known and all(not one.failure for one in found):
+            raise UserError(f"--shape names {name}, which no file takes; allowed: {', '.join(known) or 'nothing'}")

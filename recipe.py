@@ -81,6 +81,8 @@ class Recipe:
     """Images an inference when latency is measured."""
     meter: str | None = None
     """What counts energy: a command that prints watts, a sensor's name, or none. None: the first sensor that works."""
+    max_time: int = 60
+    """Seconds that latency and memory are measured at most; more where the shortest measurement takes longer."""
     static: bool = False
     """Export with the batch fixed at `batch`; otherwise it stays free where the target can."""
     image_input: bool = False
@@ -102,7 +104,14 @@ class Recipe:
         _check("runtime", self.runtime, RUNTIMES if self.runtime != (NONE,) else {NONE: None})
         if not self.export:
             raise UserError(f"export names no target; allowed: {', '.join(TARGETS)}")
-        for name, least in (("calib_images", 1), ("batch", 1), ("workers", 0), ("seed", 0), ("threads", 1)):
+        for name, least in (
+            ("calib_images", 1),
+            ("batch", 1),
+            ("workers", 0),
+            ("seed", 0),
+            ("threads", 1),
+            ("max_time", 1),
+        ):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"{name.replace('_', '-')} is {value}; it must be at least {least}")

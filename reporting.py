@@ -13,7 +13,7 @@ from .reports.chart import AXES
 from .reports.drawing import png, svg
 from .reports.page import Changed, Run, page
 from .reports.points import points
-from .reports.record import float_of
+from .reports.related import float_of
 from .runs import CLASSES, IMAGES, LABELS
 from .runs import Run as Folder
 

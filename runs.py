@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .errors import UserError
 from .reports import record as records
+from .reports.related import kind
 
 RECORD, PREDICTIONS, REPORT, PAGE = "record.json", "predictions.npz", "report.md", "report.html"
 """What a run leaves in its folder beside the artifacts."""
@@ -48,7 +49,7 @@ class Run:
     def asked(self) -> dict[tuple[str, str], records.Measurement]:
         """What the run was asked for, by target and engine: neither the untouched model, nor a step, nor a rival."""
         rows = [(self.row(one.artifact), one) for one in self.record.measurements]
-        return {(row.format, one.runtime): one for row, one in rows if records.kind(row) == "final"}
+        return {(row.format, one.runtime): one for row, one in rows if kind(row) == "final"}
 
     @cached_property
     def answers(self) -> dict[str, NDArray[np.int64]]:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from itertools import pairwise
 
-from .record import Artifact, Measurement, Record, alike, kind, macs, simulations
+from .record import Artifact, Measurement, Record
+from .related import alike, kind, macs, simulations
 
 DASH = "-"
 """What nobody measured."""

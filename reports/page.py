@@ -11,7 +11,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from . import chart, compared, energies, table
+from . import chart, compared, energies, measuring, table
 from .points import Point, points
 from .record import Record
 
@@ -161,6 +161,7 @@ def _everything(run: Run) -> list[str]:
     record = run.record
     steps = (compared.STEP_COLUMNS, compared.steps(record))
     drifts = (compared.DRIFT_COLUMNS, compared.drifts(record))
+    measured = (measuring.COLUMNS, measuring.rows(record))
     stages = (table.STAGE_COLUMNS, table.stages(record))
     parts = [
         _list(table.facts(record)),
@@ -168,8 +169,11 @@ def _everything(run: Run) -> list[str]:
         *_section("What each step costs and gains", steps, f"Steps of {run.name}", compared.STEPS),
         *_section("On the engine and in torch", drifts, f"Drift of {run.name}", compared.DRIFT),
         *_section("What each layer loses", table.layers(record), f"Layers of {run.name}", table.LOSSES),
+        *_section("How it was measured", measured, f"How {run.name} was measured", measuring.NOTE),
         *_section("What each stage of the run took, and left", stages, f"Stages of {run.name}"),
     ]
+    if doubts := measuring.doubts(record):
+        parts += ["<h3>What was not measured, or not told apart</h3>", _list(doubts)]
     if audits := table.audits(record):
         parts += ["<h3>What runs in which precision</h3>", _list(audits)]
     if energy := energies.lines(record):

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from scipy.stats import binomtest
 
-from .record import Artifact, Energy, Measurement, Record, alike, kind
+from .record import Artifact, Energy, Measurement, Record
+from .related import alike, kind
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,13 @@ class Latency:
     p99: float
     mean: float
     samples: int
+    p50_ci95: tuple[float, float] | None = None
+    lives: int | None = None
+    """Processes, one after the other, that the samples come from."""
+    stability_pct: float | None = None
+    """The share of the rounds whose median lies within 5 % of the median of all."""
+    interrupted_pct: float | None = None
+    """The share of the runs that other processes interrupted; they are not among the samples."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +168,17 @@ class Speedup:
     vs: str
     ratio: float
     ci95: tuple[float, float]
+    inconclusive: str = ""
+    """Why the interval does not tell the difference that was asked about; empty where it does."""
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Images a second of several streams together, each a process with one thread."""
+
+    images_per_s: float
+    ci95: tuple[float, float]
+    streams: int
 
 
 @dataclass(frozen=True)
@@ -196,6 +214,16 @@ class Measurement:
     top1: float | None
     top5: float | None
     images: int
+    over_idle_mb: float | None = None
+    """The part of the peak that came after the engine's library was loaded."""
+    load_ms: float | None = None
+    first_ms: float | None = None
+    """The first inference; an engine that compiles for the shape of its input does it there."""
+    throughput: Throughput | None = None
+    cores: tuple[int, ...] = ()
+    """That it was kept on; empty where the system did not bind it to any."""
+    note: str = ""
+    """Why it could not be measured."""
 
 
 @dataclass(frozen=True)
@@ -228,36 +256,6 @@ class Record:
     layers: tuple[Layer, ...] = ()
     recovery: Data | None = None
     """What was learned from; None where nothing was."""
-
-
-def alike(one: Measurement, other: Measurement) -> bool:
-    """Whether two were measured the same way."""
-    return (one.runtime, one.threads, one.batch) == (other.runtime, other.threads, other.batch)
-
-
-def float_of(record: Record, one: Measurement) -> Measurement | None:
-    """The untouched model on the same target, measured the same way."""
-    name = f"{FLOAT}/{one.artifact.rpartition('/')[2]}"
-    return next((other for other in record.measurements if other.artifact == name and alike(one, other)), None)
-
-
-def simulations(record: Record, artifact: Artifact) -> list[Stage]:
-    """The stage that scored an artifact's torch program; of records that do not name it, all that it can be."""
-    if artifact.simulation:
-        return [stage for stage in record.stages if stage.name == f"score {artifact.simulation}"]
-    begins = f"score {artifact.name.rpartition('/')[0]} "
-    return [stage for stage in record.stages if stage.name.startswith(begins) and stage.name.endswith(" torch")]
-
-
-def macs(record: Record, artifact: Artifact) -> int | None:
-    """Multiply-adds of one image, as counted in torch; None where nobody counted."""
-    return min((stage.macs for stage in simulations(record, artifact) if stage.macs), default=None)
-
-
-def kind(artifact: Artifact) -> str:
-    """By where the file lies: `float`, `step`, `final` in the target's own folder, or another tool's `rival`."""
-    kinds = {FLOAT: "float", "rivals": "rival", artifact.format: "final"}
-    return kinds.get(artifact.path.partition("/")[0], "step")
 
 
 def to_json(record: Record) -> str:

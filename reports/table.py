@@ -13,8 +13,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from . import compared, energies
-from .record import Artifact, Audit, Data, Layer, Machine, Measurement, Record, Stage, alike, float_of
+from . import compared, energies, measuring
+from .record import Artifact, Audit, Data, Layer, Machine, Measurement, Record, Stage
+from .related import alike, float_of
 
 MISSING = "not measured"
 DASH = "-"
@@ -51,7 +52,7 @@ def rows(record: Record) -> list[tuple[str, ...]]:
 
 def terminal(record: Record) -> Table:
     """The results as a rich table that fits into 80 columns; what does not is left to the report."""
-    lines = [f"{DASH} means {MISSING}", setting(record), *choices(record)]
+    lines = [f"{DASH} means {MISSING}", setting(record), *choices(record), *map(clean, measuring.doubts(record))]
     table = Table(caption="\n".join(filter(None, lines)), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown = [index for index, column in enumerate(COLUMNS) if column not in REPORT_ONLY]
     cells = [tuple(_narrow(cell) for cell in row) for row in rows(record)]
@@ -65,9 +66,20 @@ def terminal(record: Record) -> Table:
     return table
 
 
+def measured(record: Record) -> Table:
+    """How it was measured, for a terminal; the engines stand in the results already."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown = [index for index, column in enumerate(measuring.COLUMNS) if column != "runtime"]
+    for index in shown:
+        table.add_column(measuring.COLUMNS[index], justify="right" if index else "left", overflow="fold")
+    for row in measuring.rows(record):
+        table.add_row(*(Text(clean(row[index])) for index in shown))
+    return table
+
+
 def _narrow(cell: str) -> str:
     """A long name on two lines, and a dash for what was not measured."""
-    if cell == MISSING:
+    if cell.startswith(MISSING):
         return DASH
     long = len(cell.partition(" ")[0]) > WIDEST
     return re.sub(r"(.)([/-])(?=\w{4})", r"\1\2\n", cell, count=1) if long else cell
@@ -88,6 +100,8 @@ def markdown(record: Record) -> str:
         *_grids("## What each step costs and gains", compared.STEP_COLUMNS, compared.steps(record), compared.STEPS),
         *_grids("## On the engine and in torch", compared.DRIFT_COLUMNS, compared.drifts(record), compared.DRIFT),
         *_grids("## What each layer loses", *layers(record), LOSSES),
+        *_grids("## How it was measured", measuring.COLUMNS, measuring.rows(record), measuring.NOTE),
+        *_section("## What was not measured, or not told apart", measuring.doubts(record)),
         "## Stages",
         _grid(STAGE_COLUMNS, stages(record)),
         "## To repeat it",
@@ -98,12 +112,8 @@ def markdown(record: Record) -> str:
 
 def setting(record: Record) -> str:
     """The threads and batch of all measurements, or nothing where they differ (then each row says its own)."""
-    found = {_setting(one) for one in record.measurements}
+    found = {measuring.setting(one) for one in record.measurements}
     return found.pop() if len(found) == 1 else ""
-
-
-def _setting(one: Measurement) -> str:
-    return f"{one.threads} thread{'s' if one.threads != 1 else ''}, batch {one.batch}"
 
 
 def _row(record: Record, artifact: Artifact, one: Measurement | None) -> tuple[str, ...]:
@@ -113,14 +123,13 @@ def _row(record: Record, artifact: Artifact, one: Measurement | None) -> tuple[s
     model = energies.modelled(artifact)
     if one is None:
         return (artifact.name, MISSING, size, MISSING, MISSING, MISSING, MISSING, parity, macs, MISSING, model)
-    runtime = one.runtime if setting(record) else f"{one.runtime} ({_setting(one)})"
-    p50 = f"{one.latency_ms.p50:.2f}" if one.latency_ms else MISSING
+    runtime = one.runtime if setting(record) else f"{one.runtime} ({measuring.setting(one)})"
     return (
         artifact.name,
         runtime,
         size,
         _top1(record, one),
-        p50,
+        _pace(one),
         _speedup(record, one),
         _number(one.peak_rss_mb),
         parity,
@@ -128,6 +137,15 @@ def _row(record: Record, artifact: Artifact, one: Measurement | None) -> tuple[s
         energies.measured(one.energy_mj),
         model,
     )
+
+
+def _pace(one: Measurement) -> str:
+    """The median, or the rate of several streams; where there is neither, why."""
+    if one.throughput:
+        return f"{one.throughput.images_per_s:.1f} images/s"
+    if one.latency_ms:
+        return f"{one.latency_ms.p50:.2f}"
+    return f"{MISSING}: {one.note}" if one.note else MISSING
 
 
 def _macs(audit: Audit | None) -> str:
@@ -151,7 +169,8 @@ def _top1(record: Record, one: Measurement) -> str:
 def _speedup(record: Record, one: Measurement) -> str:
     if one.speedup:
         low, high = one.speedup.ci95
-        return f"{one.speedup.ratio:.2f}x [{low:.2f}, {high:.2f}]"
+        doubt = ", inconclusive" if one.speedup.inconclusive else ""
+        return f"{one.speedup.ratio:.2f}x [{low:.2f}, {high:.2f}]{doubt}"
     beside = [other.speedup for other in record.measurements if alike(one, other)]
     return "baseline" if any(found and found.vs == one.artifact for found in beside) else MISSING
 

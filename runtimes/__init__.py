@@ -8,6 +8,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import libraries
 from . import coreml, mil, mil_audit, ort, ov, trt
 from .audit import Kernel
 
@@ -46,6 +47,8 @@ class Runtime:
     """Why it cannot run on this machine, and the mend, in one line; None where it can."""
     values: Callable[[Path, NDArray[np.float32], Collection[str]], Mapping[str, NDArray[np.float32]]] | None = None
     """What an artifact computes on the way, by name; None where the engine cannot tell."""
+    library: Callable[[], object] | None = None
+    """Import the engine's library: what a process holds before it loads an artifact is its idle memory."""
     timed: bool = True
     """Whether its times and its memory say anything: a reference interpreter's do not."""
     device: str = "cpu"
@@ -55,14 +58,20 @@ class Runtime:
 RUNTIMES = {
     runtime.name: runtime
     for runtime in (
-        Runtime(ort.NAME, ort.OrtSession, ort.executed, ort.promised, ort.missing, ort.values),
-        Runtime(ov.NAME, ov.OvSession, ov.executed, ov.promised, ov.missing, ov.values),
-        Runtime(trt.NAME, trt.TrtSession, trt.executed, trt.promised, trt.missing, device="gpu"),
+        Runtime(ort.NAME, ort.OrtSession, ort.executed, ort.promised, ort.missing, ort.values, libraries.onnxruntime),
+        Runtime(ov.NAME, ov.OvSession, ov.executed, ov.promised, ov.missing, ov.values, libraries.openvino),
+        Runtime(trt.NAME, trt.TrtSession, trt.executed, trt.promised, trt.missing, library=trt.library, device="gpu"),
         # onnxruntime reads the same file: its answers stand in for TensorRT's, its kernels and its times do not.
         Runtime("tensorrt-reference", ort.OrtSession, None, ort.promised, ort.missing, ort.values, timed=False),
         # The Neural Engine does not tell what it runs; the program does.
         Runtime(
-            coreml.NAME, coreml.CoreMLSession, mil_audit.executed, mil_audit.promised, coreml.missing, device="soc"
+            coreml.NAME,
+            coreml.CoreMLSession,
+            mil_audit.executed,
+            mil_audit.promised,
+            coreml.missing,
+            library=libraries.coremltools,
+            device="soc",
         ),
         Runtime(
             mil.NAME,

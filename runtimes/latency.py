@@ -1,115 +1,164 @@
-"""How long calls take, measured so that their ratio can be trusted on a machine that is never quite at rest.
+"""How long artifacts take, measured so that their ratio can be trusted on a machine that is never quite at rest.
 
-1. Warm every call up until its median is steady (bounded).
-2. Measure in rounds: in each, every call has a turn of the same number of runs, about 0.1 s long. Whatever slows the
-   machine down for a while slows all of them. The order changes with the rounds, so nobody is always first.
-3. The first run of a turn is not timed: the call before left its data in the caches and its threads spinning.
-4. The ratio is one of medians; its interval resamples whole rounds, for both calls the same ones.
+1. Every artifact runs in a process of its own, and all of them are started anew several times. Two processes that run
+   the same file differ for as long as they live, by two per cent or so: where their memory came to lie is luck.
+2. In each of these lives, every process is warmed up until its median is steady (bounded). Then come rounds: in each,
+   everybody has a turn of the same number of runs. What slows the machine down for a while slows all of them. The order
+   changes with the rounds, so nobody is always first.
+3. Lives go on until the intervals (see intervals.py) are narrow enough for the difference that shall be told apart, or
+   the time is up.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from statistics import median
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError
+from ..errors import VitcError
+from . import intervals
 
-Call = Callable[[], object]
-Clock = Callable[[], int]
+LEAST_LIVES, MOST_LIVES = intervals.LEAST, 40
+"""As many whatever the time: fewer cannot carry an interval of 95 %."""
+LEAST_ROUNDS = 3
+"""In a life: the median of fewer does not resist one that went wrong."""
+TURN_NS = 25_000_000
+MOST_RUNS = 1000
+"""In a turn."""
 
-MIN_ROUNDS = 3
-"""Measured whatever the budget: fewer say nothing of the spread."""
-TURN_NS = 100_000_000
-STEADY = 0.02
-"""Warm-up ends when two medians in a row differ by less than this share."""
-RESAMPLES = 2000
-_BLOCK = 4_000_000
-"""How many numbers the bootstrap holds at a time."""
+
+class Server(Protocol):
+    """An artifact in a process of its own."""
+
+    def warm_up(self, seconds: float) -> float:
+        """Run until it is steady, or the time is up; the nanoseconds that a run takes then."""
+
+    def turn(self, runs: int) -> Sequence[Sequence[int]]:
+        """Of so many runs the nanoseconds, and how often each was interrupted."""
+
+
+Opener = Callable[[], AbstractContextManager[Server]]
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to measure. `seconds` bounds the rounds of all calls together, `warmup_seconds` the warm-up of each."""
+    """How much to measure: `seconds` in all, with starting and warming up; `tell` is the share to be told apart."""
 
-    warmup_seconds: float = 2.0
-    warmup_runs: int = 10
-    rounds: int = 30
-    seconds: float = 30.0
+    seconds: float = 60.0
+    tell: float = 0.05
+    warmup_seconds: float = 0.5
+    rounds: int = 8
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.rounds < MIN_ROUNDS:
-            raise UserError(f"rounds = {self.rounds}: at least {MIN_ROUNDS} are needed to tell speed from noise")
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """What was timed of one call: nanoseconds, [rounds, runs in a round]."""
+    """What was timed of one artifact: of every life [rounds, runs, 2], nanoseconds and interruptions."""
 
-    nanoseconds: NDArray[np.int64]
+    lives: tuple[NDArray[np.int64], ...]
 
 
-@dataclass(frozen=True)
-class Summary:
-    """Milliseconds a run, over `samples` runs."""
+@dataclass
+class Outcome:
+    """What was timed of those that came through, and the reason for each of the others."""
 
-    p50: float
-    p90: float
-    p99: float
-    mean: float
-    samples: int
+    samples: dict[str, Samples] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
 
 
 def measure(
-    calls: Mapping[str, Call],
+    openers: Mapping[str, Opener],
+    pairs: Collection[tuple[str, str]],
     plan: Plan,
-    clock: Clock = time.perf_counter_ns,
+    clock: Clock = time.monotonic,
     progress: Callable[[int], object] | None = None,
-) -> dict[str, Samples]:
-    """Time the calls against each other; `progress` is told of every round that is done."""
-    if not calls:
-        return {}
-    runs = runs_in_turn([_warm_up(call, plan, clock) for call in calls.values()])
-    times: dict[str, list[list[int]]] = {name: [] for name in calls}
-    deadline = clock() + plan.seconds * 1e9
-    for done, order in enumerate(islice(orders(list(calls), plan.seed), plan.rounds), start=1):
-        start = clock()
-        for name in order:
-            times[name].append(_turn(calls[name], runs, clock))
+) -> Outcome:
+    """Time the artifacts against each other; `pairs` are those whose ratios count. `progress` is told of every life."""
+    run = _Run(openers, plan, clock)
+    start = clock()
+    while run.alive:
+        began = clock()
+        run.live(began + plan.seconds / LEAST_LIVES)
         if progress:
             progress(1)
-        now = clock()
-        if done >= MIN_ROUNDS and now + (now - start) > deadline:
+        found, now = run.samples(), clock()
+        lives = max((len(one.lives) for one in found.values()), default=0)
+        late = now + (now - began) > start + plan.seconds
+        if lives >= LEAST_LIVES and (late or lives >= MOST_LIVES or _told(found, pairs, plan.tell)):
             break
-    return {name: Samples(np.array(rounds, dtype=np.int64)) for name, rounds in times.items()}
+    return Outcome(run.samples(), run.failures)
 
 
-def summary(samples: Samples) -> Summary:
-    """The distribution of all runs together."""
-    milliseconds = samples.nanoseconds / 1e6
-    p50, p90, p99 = np.percentile(milliseconds, (50, 90, 99))
-    return Summary(float(p50), float(p90), float(p99), float(milliseconds.mean()), milliseconds.size)
+def _told(found: Mapping[str, Samples], pairs: Collection[tuple[str, str]], tell: float) -> bool:
+    """Whether every ratio is known well enough to tell such a difference from none; without ratios, every median."""
+    ratios = [intervals.ratio(found[one].lives, found[two].lives) for one, two in pairs if {one, two} <= found.keys()]
+    return all(one.narrow(tell) for one in ratios or [intervals.middle(one.lives) for one in found.values()])
 
 
-def speedup(baseline: Samples, candidate: Samples, seed: int) -> tuple[float, tuple[float, float]]:
-    """How many times faster the candidate is (ratio of medians), and the 95 % bootstrap interval over paired rounds."""
-    a, b = baseline.nanoseconds, candidate.nanoseconds
-    if len(a) != len(b):
-        raise ValueError(f"rounds are paired, so both need as many: {len(a)} and {len(b)}")
-    draws = np.random.default_rng(seed).integers(0, len(a), (RESAMPLES, len(a)))
-    low, high = np.percentile(_medians(a, draws) / _medians(b, draws), (2.5, 97.5))
-    return float(np.median(a) / np.median(b)), (float(low), float(high))
+class _Run:
+    """One measurement on its way."""
+
+    def __init__(self, openers: Mapping[str, Opener], plan: Plan, clock: Clock) -> None:
+        self.alive = list(openers)
+        self.failures: dict[str, str] = {}
+        self._openers, self._plan, self._clock = openers, plan, clock
+        self._orders = orders(list(openers), plan.seed)
+        self._lives: dict[str, list[NDArray[np.int64]]] = {name: [] for name in openers}
+        self._runs = 0
+
+    def samples(self) -> dict[str, Samples]:
+        """Of those that nothing happened to."""
+        return {name: Samples(tuple(self._lives[name])) for name in self.alive if self._lives[name]}
+
+    def live(self, deadline: float) -> None:
+        """Start them all, measure them in rounds until the deadline, and end them."""
+        turns: dict[str, list[Sequence[Sequence[int]]]] = {name: [] for name in self.alive}
+        with ExitStack() as stack:
+            servers = self._started(stack)
+            for done in range(self._plan.rounds):
+                if done >= LEAST_ROUNDS and self._clock() > deadline:
+                    break
+                for name in self._order():
+                    with self._by_itself(name):
+                        turns[name].append(servers[name].turn(self._runs))
+        for name in self.alive:
+            self._lives[name].append(np.array(turns[name], dtype=np.int64))
+
+    def _started(self, stack: ExitStack) -> dict[str, Server]:
+        """All that can be started, warm."""
+        servers, paces = {}, []
+        for name in self._order():
+            with self._by_itself(name):
+                servers[name] = stack.enter_context(self._openers[name]())
+        for name in list(self.alive):
+            with self._by_itself(name):
+                paces.append(servers[name].warm_up(self._plan.warmup_seconds))
+        self._runs = self._runs or runs_in_turn(paces)
+        return servers
+
+    def _order(self) -> list[str]:
+        """Who comes when in the next round, of those that are left."""
+        return [name for name in next(self._orders) if name in self.alive]
+
+    @contextmanager
+    def _by_itself(self, name: str) -> Iterator[None]:
+        """What goes wrong goes wrong for this one alone, and it takes no more turns."""
+        try:
+            yield
+        except VitcError as failure:
+            self.failures[name] = str(failure)
+            self.alive.remove(name)
 
 
-def runs_in_turn(estimates: Sequence[float]) -> int:
-    """The same number for all: a turn of the call that lies midway between fastest and slowest takes TURN_NS."""
-    midway = math.sqrt(min(estimates) * max(estimates))
-    return max(1, round(TURN_NS / max(midway, 1.0)))
+def runs_in_turn(paces: Sequence[float]) -> int:
+    """The same number for all: a turn of the one that lies midway between fastest and slowest takes TURN_NS."""
+    midway = math.sqrt(min(paces, default=1) * max(paces, default=1))
+    return min(MOST_RUNS, max(1, round(TURN_NS / max(midway, 1.0))))
 
 
 def orders(names: Sequence[str], seed: int) -> Iterator[list[str]]:
@@ -119,35 +168,3 @@ def orders(names: Sequence[str], seed: int) -> Iterator[list[str]]:
         shuffled = [names[index] for index in random.permutation(len(names))]
         for first in range(len(names)):
             yield shuffled[first:] + shuffled[:first]
-
-
-def _warm_up(call: Call, plan: Plan, clock: Clock) -> float:
-    """Run at least `warmup_runs` times and until steady, unless the time is up; the last runs' median is returned."""
-    times: list[int] = []
-    window = max(1, plan.warmup_runs // 2)
-    deadline = clock() + plan.warmup_seconds * 1e9
-    while True:
-        times.append(_time(call, clock))
-        latest = median(times[-window:])
-        if clock() >= deadline:
-            return latest
-        if len(times) >= 2 * window and abs(latest - median(times[-2 * window : -window])) <= STEADY * latest:
-            return latest
-
-
-def _turn(call: Call, runs: int, clock: Clock) -> list[int]:
-    call()
-    return [_time(call, clock) for _ in range(runs)]
-
-
-def _time(call: Call, clock: Clock) -> int:
-    start = clock()
-    call()
-    return clock() - start
-
-
-def _medians(rounds: NDArray[np.int64], draws: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The median of all runs in the rounds of every draw; in blocks, so that memory stays small."""
-    step = max(1, _BLOCK // rounds.size)
-    blocks = (rounds[draws[start : start + step]] for start in range(0, len(draws), step))
-    return np.concatenate([np.median(block.reshape(len(block), -1), axis=1) for block in blocks])

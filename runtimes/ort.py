@@ -3,9 +3,10 @@
 import json
 import re
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,18 @@ NAME = "onnxruntime"
 def missing() -> str | None:
     """Why this engine cannot run here."""
     return libraries.missing("onnxruntime")
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a file: what onnxruntime calls its type, and its sizes; free ones by symbol, or None."""
+
+    name: str
+    kind: str
+    sizes: tuple[int | str | None, ...]
+
+    def __str__(self) -> str:
+        return "x".join("?" if size is None else str(size) for size in self.sizes) or "no axes"
 
 
 class OrtSession:
@@ -49,9 +62,7 @@ class OrtSession:
         ) as failure:
             reason = str(failure).strip().splitlines()[0]
             raise VerificationFailed(f"onnxruntime cannot load {path}: {reason}") from failure
-        image = self._session.get_inputs()[0]
-        self._input: str = image.name
-        self._shape = tuple(size if isinstance(size, int) else None for size in image.shape)
+        self.inputs = tuple(Input(one.name, one.type, tuple(one.shape)) for one in self._session.get_inputs())
 
     def __enter__(self) -> Self:
         return self
@@ -61,8 +72,9 @@ class OrtSession:
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
-        """The input's shape; None where it is free."""
-        return self._shape
+        """The first input's shape; None where it is free."""
+        sizes = self.inputs[0].sizes if self.inputs else ()
+        return tuple(size if isinstance(size, int) else None for size in sizes)
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -74,9 +86,10 @@ class OrtSession:
         """The logits of a batch."""
         return self.run_all(images)[0]
 
-    def run_all(self, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """Every output for a batch."""
-        results: list[NDArray[np.float32]] = self._session.run(None, {self._input: images})
+    def run_all(self, images: NDArray[np.float32] | Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
+        """Every output for a batch, or for arrays by the names of the inputs."""
+        fed = images if isinstance(images, Mapping) else {self.inputs[0].name: images}
+        results: list[NDArray[np.float32]] = self._session.run(None, fed)
         return results
 
     def end_profiling(self) -> Path:
@@ -84,13 +97,13 @@ class OrtSession:
         return Path(self._session.end_profiling())
 
 
-def executed(path: Path, images: NDArray[np.float32]) -> list[Kernel]:
+def executed(path: Path, images: NDArray[np.float32] | Mapping[str, NDArray[Any]]) -> list[Kernel]:
     """The kernels that one inference runs, after the runtime's own optimizations, with their types and shapes."""
     with (
         tempfile.TemporaryDirectory() as folder,
         OrtSession(path, threads=1, profile=Path(folder) / "profile") as session,
     ):
-        session.run(images)
+        session.run_all(images)
         events = json.loads(session.end_profiling().read_text())
     return [
         Kernel(

@@ -10,13 +10,14 @@ against torch, and measured beside the untouched one on onnxruntime: one thread,
 import argparse
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from vitc.atomic import write_text
+from vitc.bench import Bench, Subject
 from vitc.compress.aids import Aids
 from vitc.compress.slim import Slim
 from vitc.errors import UserError
@@ -25,7 +26,8 @@ from vitc.export.options import Options
 from vitc.loading import load
 from vitc.models.backbone import Backbone
 from vitc.models.cost import cost
-from vitc.runtimes import latency, machine, ort
+from vitc.progress import Progress
+from vitc.runtimes import machine, ort
 from vitc.scripts.thirty_names import NAMES
 from vitc.versions import PACKAGES
 
@@ -60,13 +62,13 @@ def row(name: str, technique: Slim, folder: Path) -> tuple[str, ...]:
     seconds = time.monotonic() - start
     macs = [cost(one.module, size).macs for one in (whole, narrow)]
     before, after, apart = measured(whole, narrow, noise[:1].numpy(), folder)
-    ratio, (low, high) = latency.speedup(before, after, 0)
+    ratio, (low, high) = after["speedup"]["ratio"], after["speedup"]["ci95"]
     kept = ratio * macs[1] / macs[0]
     return (
         name,
         aids.losses.notes[0].partition(" go:")[0],
         *(f"{one / 1e6:.0f} M" for one in macs),
-        *(f"{latency.summary(one).p50:.2f}" for one in (before, after)),
+        *(f"{one['latency_ms']['p50']:.2f}" for one in (before, after)),
         f"{ratio:.2f}x [{low:.2f}, {high:.2f}]",
         f"{kept:.2f}",
         f"{apart:.0e}",
@@ -77,17 +79,16 @@ def row(name: str, technique: Slim, folder: Path) -> tuple[str, ...]:
 
 def measured(
     whole: Backbone, narrow: Backbone, image: np.ndarray, folder: Path
-) -> tuple[latency.Samples, latency.Samples, float]:
-    """Times of both, and how far the narrow one's answers are from torch's, of the largest."""
-    options = Options(batch=1)
-    files = [to_onnx.write(one, folder / str(index), options).path for index, one in enumerate((whole, narrow))]
-    with ort.OrtSession(files[0], 1) as first, ort.OrtSession(files[1], 1) as second:
-        with torch.no_grad():
-            wanted = narrow.module(torch.from_numpy(image)).numpy()
-        apart = float(np.abs(second.run(image) - wanted).max() / np.abs(wanted).max())
-        calls = {"whole": partial(first.run, image), "narrow": partial(second.run, image)}
-        times = latency.measure(calls, latency.Plan(rounds=20, seconds=12))
-    return times["whole"], times["narrow"], apart
+) -> tuple[dict[str, Any], dict[str, Any], float]:
+    """What the bench finds of both, and how far the narrow one's answers are from torch's, of the largest."""
+    options, names = Options(batch=1), ("whole", "narrow")
+    files = [to_onnx.write(one, folder / name, options).path for one, name in zip((whole, narrow), names, strict=True)]
+    with ort.OrtSession(files[1], 1) as session, torch.no_grad():
+        wanted = narrow.module(torch.from_numpy(image)).numpy()
+        apart = float(np.abs(session.run(image) - wanted).max() / np.abs(wanted).max())
+    subjects = [Subject(name, file, ort.NAME, "whole") for name, file in zip(names, files, strict=True)]
+    before, after = Bench(threads=1, max_time=20).measure(subjects, Progress())
+    return before, after, apart
 
 
 def main() -> None:

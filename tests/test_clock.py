@@ -1,18 +1,18 @@
 """A run's clock is its first target's engine, and tells shares of what the untouched backbone takes."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from vitc import clock
+from vitc.bench import Bench, Subject
+from vitc.errors import VerificationFailed
 from vitc.models.backbone import Backbone, Preprocessing
+from vitc.progress import Progress
 from vitc.recipe import Recipe
-from vitc.runtimes import latency
 
 
 def tiny(width: int) -> Backbone:
@@ -34,22 +34,29 @@ def test_without_an_engine_no_clock_is_lent() -> None:
 
 
 def test_both_are_measured_in_one_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[list[tuple[int, ...]]] = []
+    seen: list[tuple[Bench, list[str]]] = []
 
-    def measure(calls: Mapping[str, Any], _: latency.Plan) -> dict[str, latency.Samples]:
-        seen.append([call().shape for call in calls.values()])
-        times = {
-            "whole": [[10] * 20, [10] * 10 + [90] * 10, [20] * 20],
-            "narrow": [[6] * 20, [6] * 5 + [80] * 15, [12] * 20],
-        }
-        return {name: latency.Samples(np.array(times[name])) for name in calls}
+    def measure(bench: Bench, subjects: list[Subject], _: Progress) -> list[dict[str, Any]]:
+        assert all(subject.path.is_file() for subject in subjects)
+        seen.append((bench, [subject.name for subject in subjects]))
+        return [{"speedup": None, "note": ""}, {"speedup": {"ratio": 1.25}, "note": ""}]
 
-    monkeypatch.setattr(latency, "measure", measure)
-    with clock.lent(Recipe(batch=3, threads=1), tiny(16)) as lent:
+    monkeypatch.setattr(Bench, "measure", measure)
+    with clock.lent(Recipe(batch=3, threads=1, seed=5), tiny(16)) as lent:
         assert lent is not None
-        assert lent(tiny(8)) == pytest.approx(0.6)
-        assert lent(tiny(4)) == pytest.approx(0.6)
-    assert seen == [[(3, 5), (3, 5)]] * 2
+        assert lent(tiny(8)) == pytest.approx(0.8)
+        assert lent(tiny(4)) == pytest.approx(0.8)
+    names = ["whole onnxruntime", "narrow onnxruntime"]
+    assert seen == [(Bench(1, 3, 5, max_time=clock.SECONDS), names)] * 2
+
+
+def test_what_cannot_be_timed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"speedup": None, "note": ""}, {"speedup": None, "note": "ended by SIGSEGV"}]
+    monkeypatch.setattr(Bench, "measure", lambda *_: rows)
+    with clock.lent(Recipe(threads=1), tiny(4)) as lent:
+        assert lent is not None
+        with pytest.raises(VerificationFailed, match="ended by SIGSEGV"):
+            lent(tiny(2))
 
 
 def test_files_are_written_beside_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ FULL = Recipe(
     runtime=("onnxruntime",),
     threads=1,
     batch=2,
+    max_time=5,
     workers=0,
     seed=7,
     preprocessing={"crop_pct": 0.9, "mean": [0.5, 0.5, 0.5]},

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vitc.errors import UserError
-from vitc.reports.record import float_of
+from vitc.reports.related import float_of
 from vitc.runs import IMAGES, LABELS, Run
 
 pytestmark = pytest.mark.xdist_group("demo_run")

@@ -1,107 +1,161 @@
-"""The protocol, on a clock that only the calls move."""
+"""The protocol, on a clock that only the servers move."""
 
 from collections.abc import Callable, Iterator
-from itertools import count, islice, repeat
+from itertools import islice
 
 import numpy as np
 import pytest
 
-from vitc.errors import UserError
-from vitc.runtimes.latency import MIN_ROUNDS, Plan, Samples, measure, orders, runs_in_turn, speedup, summary
+from vitc.errors import VerificationFailed
+from vitc.runtimes import intervals
+from vitc.runtimes.latency import LEAST_LIVES, LEAST_ROUNDS, MOST_LIVES, Outcome, Plan, measure, orders, runs_in_turn
 
 MS = 1_000_000
 
 
-class Bench:
-    """A fake clock, calls that move it by known times, and a note of who ran when."""
+class Machine:
+    """A fake clock, servers that move it by known times, and a note of who did what when."""
 
     def __init__(self) -> None:
-        self.now = 0
-        self.ran: list[str] = []
+        self.now = 0.0
+        self.noted: list[tuple[str, str]] = []
+        self.alive: set[str] = set()
+        self.luck = np.random.default_rng(0)
+        self.lucky = 0.0
 
-    def clock(self) -> int:
+    def clock(self) -> float:
         return self.now
 
-    def call(self, name: str, milliseconds: Iterator[float]) -> Callable[[], None]:
-        def run() -> None:
-            self.ran.append(name)
-            self.now += int(next(milliseconds) * MS)
+    def opener(self, name: str, milliseconds: float, fails: str = "", after: int = 0) -> Callable[[], "Server"]:
+        return lambda: Server(self, name, milliseconds, fails if len(self.turns_of(name)) >= after else "")
 
-        return run
+    def turns_of(self, name: str) -> list[str]:
+        return [who for what, who in self.noted if (what, who) == ("turn", name)]
 
-    def turns(self) -> list[tuple[str, int]]:
-        """Who ran how often in a row."""
-        found: list[tuple[str, int]] = []
-        for name in self.ran:
-            times = found.pop()[1] if found and found[-1][0] == name else 0
-            found.append((name, times + 1))
-        return found
+    def compare(self, plan: Plan, **milliseconds: float) -> Outcome:
+        openers = {name: self.opener(name, each) for name, each in milliseconds.items()}
+        return measure(openers, [tuple(openers)[:2]] if len(openers) > 1 else [], plan, self.clock)  # type: ignore[list-item]
+
+
+class Server:
+    """An artifact that takes so long, with the luck of its process; `fails` names what goes wrong."""
+
+    def __init__(self, machine: Machine, name: str, milliseconds: float, fails: str) -> None:
+        self.machine, self.name, self.fails = machine, name, fails
+        self.pace = float(milliseconds * np.exp(machine.luck.normal(0, machine.lucky)))
+
+    def __enter__(self) -> "Server":
+        self.note("open")
+        self.machine.alive.add(self.name)
+        self.machine.now += 0.5
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.machine.alive.discard(self.name)
+
+    def warm_up(self, seconds: float) -> float:
+        self.note("warm up")
+        self.machine.now += seconds
+        return self.pace * MS
+
+    def turn(self, runs: int) -> list[tuple[int, int]]:
+        self.note("turn")
+        self.machine.now += runs * self.pace / 1000
+        return [(round(self.pace * MS), 0)] * runs
+
+    def note(self, what: str) -> None:
+        self.machine.noted.append((what, self.name))
+        if what == self.fails:
+            raise VerificationFailed(f"{self.name} fails to {what}")
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def machine() -> Iterator[Machine]:
+    found = Machine()
+    yield found
+    assert not found.alive, "every server was ended"
 
 
-def test_known_rates_give_the_known_ratio(bench: Bench) -> None:
-    calls = {"slow": bench.call("slow", repeat(14.0)), "fast": bench.call("fast", repeat(7.0))}
-    samples = measure(calls, Plan(), bench.clock)
-    assert speedup(samples["slow"], samples["fast"], 0) == (2.0, (2.0, 2.0))
-    assert summary(samples["fast"]).p50 == summary(samples["fast"]).p99 == summary(samples["fast"]).mean == 7.0
-    assert summary(samples["fast"]).samples == samples["fast"].nanoseconds.size
+def test_known_rates_give_the_known_ratio(machine: Machine) -> None:
+    found = machine.compare(Plan(), slow=14.0, fast=7.0)
+    lives = found.samples["slow"].lives, found.samples["fast"].lives
+    assert intervals.ratio(*lives).value == pytest.approx(2.0)
+    assert not found.failures
 
 
-def test_turns_alternate_have_the_same_runs_and_rotate(bench: Bench) -> None:
-    calls = {"a": bench.call("a", repeat(20.0)), "b": bench.call("b", repeat(5.0))}
-    samples = measure(calls, Plan(rounds=6, warmup_runs=4), bench.clock)
-    assert samples["a"].nanoseconds.shape == samples["b"].nanoseconds.shape == (6, 10)
-    after_warm_up = bench.ran[8:]
-    rounds = [after_warm_up[start : start + 22] for start in range(0, len(after_warm_up), 22)]
-    assert len(rounds) == 6
-    assert all(sorted(one) == ["a"] * 11 + ["b"] * 11 for one in rounds)
-    assert [one[0] for one in rounds].count("a") == 3
-    assert len(bench.turns()) <= 2 + 2 * 6
+def test_where_nothing_disturbs_the_least_is_enough(machine: Machine) -> None:
+    found = machine.compare(Plan(), a=10.0, b=10.0)
+    assert len(found.samples["a"].lives) == LEAST_LIVES
 
 
-def test_the_first_run_of_a_turn_is_not_timed(bench: Bench) -> None:
-    runs = 10
-    cold = [100.0] + [10.0] * runs
-    times = iter([10.0] * 4 + cold * 5)
-    samples = measure({"a": bench.call("a", times)}, Plan(rounds=5, warmup_runs=4), bench.clock)
-    assert samples["a"].nanoseconds.tolist() == [[10 * MS] * runs] * 5
+def test_in_a_life_all_are_started_then_warmed_up_then_take_turns(machine: Machine) -> None:
+    machine.compare(Plan(rounds=4), a=10.0, b=5.0)
+    assert len(machine.noted) == LEAST_LIVES * (2 + 2 + 4 * 2)
+    for start in range(0, len(machine.noted), 12):
+        one = machine.noted[start : start + 12]
+        assert [what for what, _ in one] == ["open"] * 2 + ["warm up"] * 2 + ["turn"] * 8
+        assert all({who for _, who in one[pair : pair + 2]} == {"a", "b"} for pair in range(0, 12, 2))
 
 
-def test_warm_up_goes_on_until_the_median_is_steady(bench: Bench) -> None:
-    falling = [100.0 - 4 * step for step in range(20)]
-    times = iter(falling + [20.0] * 1000)
-    samples = measure({"a": bench.call("a", times)}, Plan(rounds=3, warmup_runs=4, warmup_seconds=60), bench.clock)
-    assert (samples["a"].nanoseconds == 20 * MS).all()
+def test_turns_have_the_same_runs_whoever_takes_them(machine: Machine) -> None:
+    found = machine.compare(Plan(rounds=3), a=10.0, b=2.5)
+    shapes = {life.shape for one in found.samples.values() for life in one.lives}
+    assert shapes == {(3, 5, 2)}
 
 
-def test_warm_up_is_bounded(bench: Bench) -> None:
-    never_steady = (1000 * 0.9**step for step in count())
-    measure({"a": bench.call("a", never_steady)}, Plan(rounds=3, seconds=0, warmup_seconds=2.5), bench.clock)
-    warm_up, turn = 3, 1 + 1  # 1 + 0.9 + 0.81 seconds are over the bound, and such runs fill a turn alone
-    assert len(bench.ran) == warm_up + MIN_ROUNDS * turn
+def test_more_lives_where_processes_differ(machine: Machine) -> None:
+    machine.lucky = 0.05
+    found = machine.compare(Plan(seconds=1000), a=10.0, b=10.0)
+    lives = found.samples["a"].lives, found.samples["b"].lives
+    assert LEAST_LIVES < len(lives[0]) < MOST_LIVES
+    assert intervals.ratio(*lives).narrow(0.05)
+    assert not intervals.ratio(lives[0][:-1], lives[1][:-1]).narrow(0.05)
 
 
-def test_the_budget_ends_the_rounds_but_not_the_first_three(bench: Bench) -> None:
-    rounds_ended: list[int] = []
-
-    def note(_: int) -> None:
-        rounds_ended.append(bench.now)
-
-    calls = {"a": bench.call("a", repeat(10.0)), "b": bench.call("b", repeat(10.0))}
-    samples = measure(calls, Plan(rounds=100, seconds=1.0), bench.clock, note)
-    start = 2 * rounds_ended[0] - rounds_ended[1]
-    assert len(rounds_ended) == len(samples["a"].nanoseconds) == 4
-    assert rounds_ended[-1] - start <= 1000 * MS
-    assert len(measure(calls, Plan(seconds=0), bench.clock)["a"].nanoseconds) == MIN_ROUNDS
+def test_a_single_artifact_is_measured_until_its_median_is_known(machine: Machine) -> None:
+    machine.lucky = 0.03
+    found = machine.compare(Plan(seconds=1000), a=10.0)
+    assert intervals.middle(found.samples["a"].lives).narrow(0.05)
 
 
-def test_a_turn_takes_about_a_tenth_of_a_second() -> None:
-    assert runs_in_turn([10 * MS]) == 10
-    assert runs_in_turn([20 * MS, 5 * MS]) == 10
+def test_the_time_ends_the_lives_but_not_the_first(machine: Machine) -> None:
+    machine.lucky = 0.5
+    machine.compare(Plan(seconds=60), a=10.0, b=10.0)
+    assert 40 < machine.now <= 60
+    machine.now = 0
+    found = machine.compare(Plan(seconds=1), a=10.0, b=10.0)
+    assert {len(one.lives) for one in found.samples.values()} == {LEAST_LIVES}
+
+
+def test_a_life_of_slow_artifacts_has_fewer_rounds(machine: Machine) -> None:
+    found = machine.compare(Plan(seconds=12), a=3000.0, b=3000.0)
+    assert {len(life) for life in found.samples["a"].lives} == {LEAST_ROUNDS}
+
+
+@pytest.mark.parametrize("what", ["open", "warm up", "turn"])
+def test_what_goes_wrong_goes_wrong_for_one_alone(machine: Machine, what: str) -> None:
+    openers = {
+        "a": machine.opener("a", 10.0),
+        "b": machine.opener("b", 10.0, fails=what, after=20),
+        "c": machine.opener("c", 5.0),
+    }
+    told: list[int] = []
+    found = measure(openers, [("a", "b"), ("a", "c")], Plan(), machine.clock, told.append)
+    assert found.failures == {"b": f"b fails to {what}"}
+    assert set(found.samples) == {"a", "c"}
+    assert intervals.ratio(found.samples["a"].lives, found.samples["c"].lives).value == pytest.approx(2.0)
+    assert told == [1] * LEAST_LIVES
+
+
+def test_nothing_that_works_is_nothing(machine: Machine) -> None:
+    assert measure({}, [], Plan()) == Outcome()
+    found = measure({"a": machine.opener("a", 1.0, fails="open")}, [], Plan(), machine.clock)
+    assert (found.samples, found.failures) == ({}, {"a": "a fails to open"})
+
+
+def test_a_turn_takes_about_a_fortieth_of_a_second() -> None:
+    assert runs_in_turn([5 * MS]) == 5
+    assert runs_in_turn([10 * MS, 2.5 * MS]) == 5
     assert runs_in_turn([900 * MS]) == 1
     assert runs_in_turn([0.0]) >= 1
 
@@ -113,44 +167,3 @@ def test_everybody_is_first_as_often_and_the_seed_decides() -> None:
     assert all(sorted(order) == names for order in some)
     assert some == list(islice(orders(names, 3), 30))
     assert some != list(islice(orders(names, 4), 30))
-
-
-def test_nothing_to_measure_is_nothing() -> None:
-    assert measure({}, Plan()) == {}
-
-
-def test_too_few_rounds_are_refused() -> None:
-    with pytest.raises(UserError, match="rounds = 2"):
-        Plan(rounds=2)
-
-
-def test_rounds_must_be_paired() -> None:
-    with pytest.raises(ValueError, match="3 and 4"):
-        speedup(Samples(np.ones((3, 2), np.int64)), Samples(np.ones((4, 2), np.int64)), 0)
-
-
-def test_the_interval_is_the_same_for_the_same_seed() -> None:
-    a, b = noisy(np.random.default_rng(1), 1.5)
-    assert speedup(a, b, 7) == speedup(a, b, 7)
-    assert speedup(a, b, 7) != speedup(a, b, 8)
-
-
-def test_the_interval_covers_the_truth_under_noise_that_both_share() -> None:
-    covered, widths = 0, []
-    for seed in range(100):
-        _, (low, high) = speedup(*noisy(np.random.default_rng(seed), 1.8), seed)
-        covered += low <= 1.8 <= high
-        widths.append(high - low)
-    assert covered >= 90
-    assert np.median(widths) < 0.1
-
-
-def noisy(random: np.random.Generator, ratio: float) -> tuple[Samples, Samples]:
-    """Thirty rounds of five runs: each round has its own pace, each run its own noise, some runs are interrupted."""
-    pace = random.uniform(1.0, 1.3, (30, 1))
-
-    def times(milliseconds: float) -> Samples:
-        noise = np.exp(random.normal(0, 0.03, (30, 5))) + (random.random((30, 5)) < 0.05) * 0.5
-        return Samples((milliseconds * MS * pace * noise).astype(np.int64))
-
-    return times(7.0 * ratio), times(7.0)
