@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .gate import Finding, Verdict
-from .record import Artifact, Measurement, Record, macs
+from .record import Artifact, Measurement, Record
+from .related import macs
 
 FASTER = "plausibility: faster than the peak"
 ERRORS = 3.0
