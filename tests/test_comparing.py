@@ -60,7 +60,7 @@ def test_times_of_two_runs_are_not_mixed(demo_run: Path, changed: Callable[..., 
 
 def test_both_are_timed_again_where_asked_for(demo_run: Path) -> None:
     sides = f"{demo_run}:fp32/onnx", f"{demo_run}:int8/onnx"
-    found = comparing.compare(*sides, LOOSE, Bench(1))
+    found = comparing.compare(*sides, LOOSE, Bench(1, max_time=1))
     (time,) = [one for one in found if one.what == "time"]
     assert time.verdict is Verdict.PASS
     assert "times the baseline's [" in time.reason

@@ -8,7 +8,8 @@ import pytest
 
 pytestmark = pytest.mark.xdist_group("demo_run")
 
-COMMAND = [sys.executable, "-m", "vitc", "compress", "demo", "--data", "demo:48", "--calib-images", "8", "-q"]
+WORDS = ["demo", "--data", "demo:48", "--calib-images", "8", "--max-time", "1", "-q"]
+COMMAND = [sys.executable, "-m", "vitc", "compress", *WORDS]
 """As in `demo_run`."""
 
 

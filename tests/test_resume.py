@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.xdist_group("demo_run")
 
-WORDS = ["compress", "demo", "--data", "demo:48", "--calib-images", "8"]
+WORDS = ["compress", "demo", "--data", "demo:48", "--calib-images", "8", "--max-time", "1"]
 """As in `demo_run`."""
 
 INTERRUPTIBLE = """
