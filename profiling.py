@@ -8,11 +8,11 @@ from pathlib import Path
 
 from .bench import Bench, Subject, asked, measurement
 from .checks import recorded
-from .errors import UserError, VerificationFailed
+from .errors import NotAvailable, UserError, VerificationFailed
 from .export.artifact import artifact
 from .progress import Progress
 from .reports import record as records
-from .runtimes import machine
+from .runtimes import RUNTIMES, machine
 from .runtimes.audit import AuditResult
 from .runtimes.feeds import Shapes
 from .runtimes.serving import Serving
@@ -107,7 +107,10 @@ def _distinct(paths: list[Path]) -> list[Path]:
 def _engine(path: Path) -> str:
     if path.suffix not in ENGINES:
         raise UserError(f"no engine serves {path}; allowed: files ending in {', '.join(ENGINES)}")
-    return ENGINES[path.suffix]
+    engine = ENGINES[path.suffix]
+    if problem := RUNTIMES[engine].missing():
+        raise NotAvailable(problem)
+    return engine
 
 
 @dataclass(frozen=True)
