@@ -22,6 +22,8 @@ LOOK = 0.01
 """How often the interval of one look may miss the truth."""
 LEAST = 6
 """Lives that an interval of 95 % needs: the extremes of five miss more often."""
+SURE = 8
+"""Lives that the interval of one look needs."""
 NEAR = 0.05
 """A round is steady when its median lies within this share of the median of all."""
 

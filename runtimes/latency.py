@@ -89,7 +89,8 @@ def measure(
         found, now = run.samples(), clock()
         lives = max((len(one.lives) for one in found.values()), default=0)
         late = now + (now - began) > start + plan.seconds
-        if lives >= LEAST_LIVES and (late or lives >= MOST_LIVES or _told(found, pairs, plan.tell)):
+        told = lives >= intervals.SURE and _told(found, pairs, plan.tell)
+        if lives >= LEAST_LIVES and (late or told or lives >= MOST_LIVES):
             break
     return Outcome(run.samples(), run.failures)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from vitc.runtimes import intervals
-from vitc.runtimes.intervals import LEAST, Interval, medians, middle, ratio, signed_rank, summary
+from vitc.runtimes.intervals import LEAST, SURE, Interval, medians, middle, ratio, signed_rank, summary
 
 MS = 1_000_000
 Random = np.random.Generator
@@ -79,7 +79,7 @@ def test_the_interval_is_that_of_the_signed_rank_test(lives: int) -> None:
     values = np.random.default_rng(lives).normal(0, 1, lives)
     estimate, low, high = signed_rank(list(values))
     assert low < estimate < high
-    if lives >= 8:  # fewer cannot be rejected at this level: there the interval is all that was seen
+    if lives >= SURE:  # fewer cannot be rejected at this level: there the interval is all that was seen
         for end, inwards in ((low, 1e-9), (high, -1e-9)):
             assert stats.wilcoxon(values - (end - inwards)).pvalue <= intervals.LOOK
             assert stats.wilcoxon(values - (end + inwards)).pvalue > intervals.LOOK
@@ -97,7 +97,7 @@ def test_the_interval_covers_the_truth_although_sampling_ends_when_it_is_narrow(
     random, covered, told = np.random.default_rng(0), 0, 0
     for _ in range(300):
         values = NOISES[noise](random, 40)
-        for lives in range(LEAST, 41):
+        for lives in range(SURE, 41):
             _, low, high = signed_rank(list(values[:lives]))
             found = Interval(1.0, math.exp(low), math.exp(high))
             if found.narrow(0.05):

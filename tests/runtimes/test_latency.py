@@ -8,6 +8,7 @@ import pytest
 
 from vitc.errors import VerificationFailed
 from vitc.runtimes import intervals
+from vitc.runtimes.intervals import SURE
 from vitc.runtimes.latency import LEAST_LIVES, LEAST_ROUNDS, MOST_LIVES, Outcome, Plan, measure, orders, runs_in_turn
 
 MS = 1_000_000
@@ -83,14 +84,14 @@ def test_known_rates_give_the_known_ratio(machine: Machine) -> None:
     assert not found.failures
 
 
-def test_where_nothing_disturbs_the_least_is_enough(machine: Machine) -> None:
+def test_where_nothing_disturbs_few_lives_are_enough(machine: Machine) -> None:
     found = machine.compare(Plan(), a=10.0, b=10.0)
-    assert len(found.samples["a"].lives) == LEAST_LIVES
+    assert len(found.samples["a"].lives) == SURE
 
 
 def test_in_a_life_all_are_started_then_warmed_up_then_take_turns(machine: Machine) -> None:
     machine.compare(Plan(rounds=4), a=10.0, b=5.0)
-    assert len(machine.noted) == LEAST_LIVES * (2 + 2 + 4 * 2)
+    assert len(machine.noted) == SURE * (2 + 2 + 4 * 2)
     for start in range(0, len(machine.noted), 12):
         one = machine.noted[start : start + 12]
         assert [what for what, _ in one] == ["open"] * 2 + ["warm up"] * 2 + ["turn"] * 8
@@ -107,7 +108,7 @@ def test_more_lives_where_processes_differ(machine: Machine) -> None:
     machine.lucky = 0.05
     found = machine.compare(Plan(seconds=1000), a=10.0, b=10.0)
     lives = found.samples["a"].lives, found.samples["b"].lives
-    assert LEAST_LIVES < len(lives[0]) < MOST_LIVES
+    assert SURE < len(lives[0]) < MOST_LIVES
     assert intervals.ratio(*lives).narrow(0.05)
     assert not intervals.ratio(lives[0][:-1], lives[1][:-1]).narrow(0.05)
 
@@ -144,7 +145,7 @@ def test_what_goes_wrong_goes_wrong_for_one_alone(machine: Machine, what: str) -
     assert found.failures == {"b": f"b fails to {what}"}
     assert set(found.samples) == {"a", "c"}
     assert intervals.ratio(found.samples["a"].lives, found.samples["c"].lives).value == pytest.approx(2.0)
-    assert told == [1] * LEAST_LIVES
+    assert told == [1] * SURE
 
 
 def test_nothing_that_works_is_nothing(machine: Machine) -> None:
