@@ -65,7 +65,7 @@ Ptq = Annotated[
     str | None,
     typer.Option(
         metavar="SPEC",
-        help="Bits of weights and activations: int8, int4 (= w4a8), w6a6, w4a4, w3a3, binary, or off (default: int8)",
+        help="Bits of weights and activations: int8, int4 (= w4a8), w6a6, w4a4, w3a3, binary2, binary, or off (default: int8)",
     ),
 ]
 Effort = Annotated[
@@ -90,7 +90,7 @@ Rounding = Annotated[
     str | None,
     typer.Option(
         metavar="METHOD",
-        help="Weights by nearest, bias, ridge, erq, gptq or descent (default: gptq)",
+        help="Weights by nearest, bias, ridge, erq, gptq or descent (default: what suits the bits)",
     ),
 ]
 Attention = Annotated[
@@ -106,6 +106,13 @@ Axiswise = Annotated[
 ]
 Exclude = Annotated[
     str | None, typer.Option(metavar="LIST", help="Layers that stay float: patterns of names, or types, as blocks.0.*")
+]
+Keep = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help="Layers whose weights keep 8 bits: patterns of names, or how many of those that bear few bits least, as 3",
+    ),
 ]
 Export = Annotated[
     str | None,

@@ -10,6 +10,7 @@ import tomli_w
 from .compress import CALIBRATION, TAKING, TECHNIQUES, Row, Technique
 from .compress.quantize import Quantize
 from .compress.recover import Recover
+from .compress.sensitivity import WIDE
 from .compress.slim import Slim
 from .compress.widths import Override
 from .errors import UserError
@@ -26,6 +27,7 @@ PTQ: dict[str, Quantize | None] = {
     "w6a6": Quantize(6, 6),
     "w4a4": Quantize(4, 4),
     "w3a3": Quantize(3, 3),
+    "binary2": Quantize(2, 8),
     "binary": Quantize(1, 8),
     "off": None,
 }
@@ -62,14 +64,16 @@ class Recipe:
     """Steps before the rounding. None named: those that suit the bits. The word `none`: no step."""
     ranges: str = "mse"
     """How the ends of activations are chosen."""
-    rounding: str = "gptq"
-    """How weights are rounded."""
+    rounding: str | None = None
+    """How weights are rounded. None: by what suits the bits."""
     attention: bool | None = None
     """Round what the attention products read, too. None: where 8 bits are, for the targets that gain by it."""
     axiswise: bool = False
     """A range for every head of attention and every channel of depthwise convolutions."""
     exclude: tuple[str, ...] = ()
     """Layers that stay float: patterns of their names, or types."""
+    keep: tuple[str, ...] = ()
+    """Layers whose weights keep 8 bits: patterns of names, types, or how many of those that bear few bits least."""
     layers: Mapping[str, Any] = field(default_factory=dict)
     """Other bits for some layers, by type or by a pattern of names: `{"blocks.0.*" = {weight_bits = 8}}`."""
     export: tuple[str, ...] = ("onnx",)
@@ -111,7 +115,7 @@ class Recipe:
         if self.merge and self.drop:
             raise UserError("--merge and --drop both take tokens away; choose one")
         _check_together(self.steps)  # each of which refuses what it cannot mean
-        for word in ("equalize", "attention", "axiswise", "exclude", "layers"):
+        for word in ("equalize", "attention", "axiswise", "exclude", "keep", "layers"):
             if self.ptq == "off" and getattr(self, word):
                 raise UserError(f"--{word} goes with quantization; leave it out, or choose --ptq int8")
         if self.calib and not self.calibrated:
@@ -166,7 +170,9 @@ class Recipe:
             attention=self._rounds_attention(named),
             axiswise=self.axiswise,
             exclude=self.exclude,
-            layers=tuple(_override(pattern, given) for pattern, given in self.layers.items()),
+            layers=tuple(_override(pattern, given) for pattern, given in self.layers.items())
+            + tuple(Override(pattern, WIDE) for pattern in self.keep if not pattern.isdecimal()),
+            keep=sum(int(word) for word in self.keep if word.isdecimal()),
         )
 
     def _rounds_attention(self, named: Quantize) -> bool:

@@ -34,11 +34,17 @@ from .round_inputs import UNIFORM, Inputs
 from .round_layers import Rounder, Settled
 from .rounding import ROUNDINGS
 from .scheme import SCHEMES
+from .sensitivity import keep
 from .walk import Walk
+from .weights import SIGNS
 from .widths import Override, widths
 
 IMAGES = 48
 """How many go through the walk, however many there are: its memory grows with them, its accuracy hardly."""
+SOUNDED = 16
+"""How many images tell which layers to keep."""
+MANY, FEW = "gptq", "descent"
+"""How weights are rounded where nobody says: to many codes, and to so few that sweeps pay after GPTQ."""
 ROTATED = 6
 """Bits of activations from which on the residual stream is rotated: with more, its outliers cost less than it does."""
 EFFORTS: dict[str, Reconstruct | None] = {"fast": None, "normal": None, "high": Reconstruct()}
@@ -58,7 +64,7 @@ class Quantize:
     effort: str = "normal"
     equalize: tuple[str, ...] | None = None
     ranges: str = "mse"
-    rounding: str = "gptq"
+    rounding: str | None = None
     attention: bool = False
     """What the attention products read, too."""
     softmax: str = UNIFORM
@@ -71,9 +77,13 @@ class Quantize:
     """Layers that stay float: patterns of their names, or types."""
     layers: tuple[Override, ...] = ()
     """Widths of single layers, the later ones laid over the earlier."""
+    keep: int = 0
+    """How many layers keep weights of 8 bits, where anything has fewer: those that bear few bits least."""
 
     def __post_init__(self) -> None:
         """Refuse what no integer code can hold, and words that mean nothing."""
+        if self.keep < 0:
+            raise UserError(f"keep is {self.keep}; it must be a number of layers, 0 or more")
         for name, least in (("weight_bits", 1), ("activation_bits", 2)):
             for bits in (getattr(self, name), *(getattr(one, name) for one in self.layers)):
                 if bits is not None and not least <= bits <= 8:
@@ -95,7 +105,7 @@ class Quantize:
     def precision(self) -> str:
         """What an artifact of it is called; 8-bit activations go without saying."""
         if self.activation_bits == 8:
-            return "binary" if self.weight_bits == 1 else f"int{self.weight_bits}"
+            return {1: "binary", 2: "binary2"}.get(self.weight_bits, f"int{self.weight_bits}")
         return f"w{self.weight_bits}a{self.activation_bits}"
 
     def check(self, backbone: Backbone) -> None:
@@ -117,6 +127,8 @@ class Quantize:
         if self.attention:
             split(program)
         draft = Draft(program, self.widths(program), self.scheme)
+        if self.keep:
+            draft = replace(draft, bits=keep(draft, first(batches, SOUNDED), self.method, self.keep))
         losses.measure(draft, batches, "as it came")
         for name in self.steps:
             STEPS[name].step().apply(draft, batches)
@@ -143,6 +155,11 @@ class Quantize:
         return widths(program, bits, self.layers, self.exclude, grouped=self.grouped)
 
     @property
+    def method(self) -> str:
+        """How weights are rounded."""
+        return self.rounding or (FEW if self.weight_bits <= SIGNS else MANY)
+
+    @property
     def steps(self) -> tuple[str, ...]:
         """What makes the float program easier to round."""
         if self.equalize is not None:
@@ -155,7 +172,7 @@ class Quantize:
         low = any(bits != Bits(8, 8) for bits in draft.bits.values())
         how = EFFORTS[self.effort] if low else None
         walk = Walk(draft.program, first(batches, how.images if how else IMAGES), exactly=how is not None)
-        rounder = Rounder(draft, walk, self.rounding)
+        rounder = Rounder(draft, walk, self.method)
         if how is None:
             walk.run(rounder.visit, lambda _: None)
         else:

@@ -12,6 +12,7 @@ from ..graph import arguments, as_node, assign, tensor
 from ..ops import QUANTIZED
 from ..straight_through import as_weight, final, grid_of, learn_input, learn_weight, near, range_of, spread
 from ..walk import ROUNDS
+from ..weights import SIGNS
 
 QUANTIZE = torch.ops.vitc.quantize.default
 LINEAR, CONVOLUTION = QUANTIZED.values()
@@ -51,8 +52,11 @@ class Layer(Rounded):
         _, codes_of, scale_of, bias_of, *self.geometry, self.bits = arguments(node)
         codes, scale = tensor(program, codes_of), tensor(program, scale_of)
         weight = floats.get(str(codes_of.target).removesuffix(CODES))
-        exact = as_weight(codes, codes) * spread(scale, codes.t() if codes.dim() == 2 else codes)
-        chosen = exact.contiguous() if weight is None else near(weight.float(), codes, scale, self.bits)
+        if weight is None:
+            plain = as_weight(codes, codes).float()
+            weight = plain * spread(scale, plain)
+        chosen = near(weight.float(), codes, scale, self.bits)
+        self.in_steps = self.bits <= SIGNS
         self.weight = nn.Parameter(chosen)
         self.log_scale = nn.Parameter(spread(scale, chosen).log())
         self.bias = None if bias_of is None else nn.Parameter(tensor(program, bias_of).clone())
