@@ -65,7 +65,8 @@ Ptq = Annotated[
     str | None,
     typer.Option(
         metavar="SPEC",
-        help="Bits of weights and activations: int8, int4 (= w4a8), w6a6, w4a4, w3a3, binary2, binary, or off (default: int8)",
+        help="Bits of weights and activations: int8, int4 (= w4a8), w6a6, w4a4, w3a3, binary2 (two), binary (one), "
+        "or off (default: int8)",
     ),
 ]
 Effort = Annotated[
@@ -90,7 +91,7 @@ Rounding = Annotated[
     str | None,
     typer.Option(
         metavar="METHOD",
-        help="Weights by nearest, bias, ridge, erq, gptq or descent (default: what suits the bits)",
+        help="Weights by nearest, bias, ridge, erq, gptq, descent or signs (default: what suits the bits)",
     ),
 ]
 Attention = Annotated[

@@ -43,8 +43,8 @@ IMAGES = 48
 """How many go through the walk, however many there are: its memory grows with them, its accuracy hardly."""
 SOUNDED = 16
 """How many images tell which layers to keep."""
-MANY, FEW = "gptq", "descent"
-"""How weights are rounded where nobody says: to many codes, and to so few that sweeps pay after GPTQ."""
+MANY, FEW = "gptq", "signs"
+"""How weights are rounded where nobody says: to many codes, and to so few that a longer search pays."""
 ROTATED = 6
 """Bits of activations from which on the residual stream is rotated: with more, its outliers cost less than it does."""
 EFFORTS: dict[str, Reconstruct | None] = {"fast": None, "normal": None, "high": Reconstruct()}

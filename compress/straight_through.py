@@ -2,9 +2,9 @@
 
 PACT, arXiv 1805.06085, and LSQ, arXiv 1902.08153. Scales are learned as logarithms: they stay above zero.
 
-Codes of one and two bits are sums of signs, and have nothing to clip: all gradients pass, and a scale learns by its codes
-alone (the learnable scales of BiViT, arXiv 2211.07091). What rounds to them is learned in steps of the scale, so that a
-rate means the same in every channel.
+Codes of one and two bits are sums of signs, and have nothing to clip: all gradients pass, and a scale learns by its
+codes alone (the learnable scales of BiViT, arXiv 2211.07091). What rounds to them is learned in steps of the scale, so
+that a rate means the same in every channel.
 """
 
 from collections.abc import Callable

@@ -42,7 +42,7 @@ def quantize_channels(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
 
 def highest(bits: int) -> int:
     """The largest code; the lowest is its negative, so that no code lacks its opposite."""
-    return 2 ** (bits - 1) - 1 if bits > SIGNS else 2**bits - 1
+    return (1 << bits - 1) - 1 if bits > SIGNS else (1 << bits) - 1
 
 
 def pitch(bits: int) -> int:

@@ -28,7 +28,7 @@ class Form:
     @property
     def lowest(self) -> int:
         """The code whose bits are all zero."""
-        return 1 - 2**self.bits if self.odd else -(2 ** (self.bits - 1))
+        return 1 - (1 << self.bits) if self.odd else -(1 << self.bits - 1)
 
     @property
     def pitch(self) -> int:
@@ -74,8 +74,8 @@ def table(form: Form) -> Codes:
 
 def pack(codes: Codes, form: Form) -> Bytes:
     """The codes, row by row, several a byte; the last byte is filled up with zero bits."""
-    fields = ((codes.ravel().astype(np.int16) - form.lowest) // form.pitch).astype(np.uint8)
-    fields = np.pad(fields, (0, -codes.size % (8 // form.bits))).reshape(-1, 8 // form.bits)
+    whole = np.pad(codes.ravel().astype(np.int16) - form.lowest, (0, -codes.size % (8 // form.bits)))
+    fields = (whole // form.pitch).astype(np.uint8).reshape(-1, 8 // form.bits)
     packed: Bytes = np.bitwise_or.reduce(fields << np.arange(0, 8, form.bits, dtype=np.uint8), axis=1)
     return packed
 

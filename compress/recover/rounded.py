@@ -18,6 +18,8 @@ QUANTIZE = torch.ops.vitc.quantize.default
 LINEAR, CONVOLUTION = QUANTIZED.values()
 CODES = "_codes"
 """How the tensor of a layer's codes is called, after its weight."""
+WEIGHT, STEPS = "weight", "steps"
+"""How the parameter is called that rounds to codes: in its own measure, or at two bits and fewer in steps."""
 
 
 class Rounded(nn.Module):
@@ -56,21 +58,25 @@ class Layer(Rounded):
             plain = as_weight(codes, codes).float()
             weight = plain * spread(scale, plain)
         chosen = near(weight.float(), codes, scale, self.bits)
-        self.in_steps = self.bits <= SIGNS
-        self.weight = nn.Parameter(chosen)
+        self.register_parameter(STEPS if self.bits <= SIGNS else WEIGHT, nn.Parameter(chosen))
         self.log_scale = nn.Parameter(spread(scale, chosen).log())
         self.bias = None if bias_of is None else nn.Parameter(tensor(program, bias_of).clone())
 
+    @property
+    def learned(self) -> Tensor:
+        """What rounds to the codes."""
+        return next(one for name, one in self.named_parameters() if name in (STEPS, WEIGHT))
+
     def forward(self, x: Tensor) -> Tensor:
         """What the layer gives with its weight rounded."""
-        weight = learn_weight(self.weight, self.log_scale.exp(), self.bits)
+        weight = learn_weight(self.learned, self.log_scale.exp(), self.bits)
         if weight.dim() == 2:
             return functional.linear(x, weight, self.bias)
         return functional.conv2d(x, weight, self.bias, *self.geometry)
 
     def write(self, program: GraphModule, node: Node) -> None:
         """The codes, scales and bias that were learned."""
-        codes, scale = final(self.weight, self.log_scale, self.bits)
+        codes, scale = final(self.learned, self.log_scale, self.bits)
         bias = None if self.bias is None else self.bias.detach()
         for stored, value in zip(arguments(node)[1:4], (codes, scale, bias), strict=True):
             if value is not None:

@@ -18,7 +18,7 @@ from ..fold_norm import fold
 from ..graph import VIEWS, WEIGHTED, as_node, assign, attribute
 from ..ops import QUANTIZED
 from ..walk import ROUNDS
-from .rounded import Rounded, rounded
+from .rounded import STEPS, Rounded, rounded
 
 LAYERS = (*WEIGHTED, *QUANTIZED.values())
 PREFIX = "learned_"
@@ -53,14 +53,18 @@ class Student(nn.Module):
                 if name in values:
                     one.copy_(values[name])
 
-    def groups(self, rate: float, of_codes: float, of_ranges: float) -> list[dict[str, Any]]:
-        """What learns, and how fast: weights behind codes, logarithms of scales, and all else."""
-        rates = {"weight": of_codes, "log_scale": of_ranges}
+    @property
+    def in_signs(self) -> bool:
+        """Whether layers are rounded to two bits or fewer."""
+        return any(name.rpartition(".")[2] == STEPS for name, _ in self.net.named_parameters())
+
+    def groups(self, rate: float, of_rounding: Mapping[str, float]) -> list[dict[str, Any]]:
+        """What learns, and how fast: what rounding operators learn by, by its name, and all else."""
         found: dict[float, list[Tensor]] = {}
         for name, one in self.net.named_parameters():
             if one.requires_grad:
                 rounds = name.startswith(PREFIX)
-                found.setdefault(rates.get(name.rpartition(".")[2], rate) if rounds else rate, []).append(one)
+                found.setdefault(of_rounding.get(name.rpartition(".")[2], rate) if rounds else rate, []).append(one)
         return [{"params": those, "lr": own, "initial": own} for own, those in sorted(found.items())]
 
     def backbone(self, word: str) -> Backbone:

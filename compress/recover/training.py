@@ -20,6 +20,7 @@ from .checkpoint import State
 from .duration import BF16, FP32, Duration
 from .loss import Wanted, Weights, distance, loss
 from .plan import Costs, Course, steps_in
+from .rounded import STEPS, WEIGHT
 from .student import Student
 from .teaching import Teaching
 from .views import Views
@@ -41,6 +42,10 @@ class How:
     """At its highest: with three times as much, DeiT-Tiny forgot at first more than it learned."""
     of_codes: float = 2e-4
     """Rate of the float weights behind codes, which must go some way before anything changes."""
+    of_signs: float = 1e-2
+    """Rate of what codes of two bits and fewer are rounded from, in steps."""
+    beside_signs: float = 3e-4
+    """Rate of all else in a program that has such codes: it has farther to go."""
     of_ranges: float = 2e-3
     """Rate of the logarithms of scales."""
     warmup: float = 0.05
@@ -51,6 +56,11 @@ class How:
     """Share of the images that is not learned from, but looked at."""
     most_held_out: int = 200
     weights: Weights = field(default_factory=Weights)
+
+    @property
+    def of_rounding(self) -> dict[str, float]:
+        """The rates of what rounding operators learn by."""
+        return {WEIGHT: self.of_codes, STEPS: self.of_signs, "log_scale": self.of_ranges}
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,8 @@ class Training:
         self.student.learn(state.learned)
         state.average = {name: value.to(self.device) for name, value in state.average.items()}
         model = self.accelerator.prepare(self.student)
-        groups = self.student.groups(self.how.rate, self.how.of_codes, self.how.of_ranges)
+        rate = self.how.beside_signs if self.student.in_signs else self.how.rate
+        groups = self.student.groups(rate, self.how.of_rounding)
         optimizer = self.accelerator.prepare(torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0))
         if state.optimizer:
             optimizer.load_state_dict(state.optimizer)

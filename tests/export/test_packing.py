@@ -75,7 +75,9 @@ def test_onnxruntime_unpacks_once_and_multiplies_bytes(
     model = linear(codes)
     pack_weights(model)
     stored = [editing.constant(value) for name, value in model.graph.initializers.items() if "codes" in name]
-    assert sum(array.nbytes for array in stored if array is not None) == -(-codes.size * (form.bits if form else 8) // 8)
+    assert sum(array.nbytes for array in stored if array is not None) == -(
+        -codes.size * (form.bits if form else 8) // 8
+    )
     loaded, found = optimized(model, tmp_path / "packed.onnx", x)
     np.testing.assert_array_equal(found, wanted)
     assert [node.op_type for node in loaded.graph] == ["QuantizeLinear", "MatMulIntegerToFloat"]

@@ -13,11 +13,11 @@ from torch.nn import functional
 from vitc.compress.aids import Aids
 from vitc.compress.graph import tensor
 from vitc.compress.quantize import Quantize
-from vitc.compress.weights import highest, pitch
 from vitc.compress.recover import Recover
 from vitc.compress.recover.checkpoint import NAME
 from vitc.compress.recover.training import How
 from vitc.compress.structure import Prune
+from vitc.compress.weights import highest, pitch
 from vitc.errors import UserError
 from vitc.models.backbone import Backbone
 

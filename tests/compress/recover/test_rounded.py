@@ -67,10 +67,10 @@ def test_known_float_weights_are_where_it_starts(program: GraphModule) -> None:
     name = str(as_node(site.args[1]).target).removesuffix("_codes")
     plain = rounded(program, site, {})
     assert isinstance(plain, Layer)
-    moved = plain.weight.detach() + 0.3 * plain.log_scale.detach().exp()
+    moved = plain.learned.detach() + 0.3 * plain.log_scale.detach().exp()
     known = rounded(program, site, {name: moved})
     assert isinstance(known, Layer)
-    torch.testing.assert_close(known.weight.detach(), moved)
+    torch.testing.assert_close(known.learned.detach(), moved)
     x = given(site)
     torch.testing.assert_close(known(x), plain(x))
 
