@@ -1,9 +1,9 @@
 """Signs and scales by turns, from several scales: what so few codes are worth depends on where the search begins.
 
-The alternation of XNOR-Net (arXiv 1603.05279) and its kin, with errors weighed by the second moments of the inputs: codes
-move one by one to where they are best beside all others, then the scale is fitted to them, and again. Each start is what
-GPTQ finds on a grid of another size; each output keeps the best that it was led to. Nearest codes at the mean magnitude,
-the plain way, are `nearest`.
+The alternation of XNOR-Net (arXiv 1603.05279) and its kin, with errors weighed by the second moments of the inputs:
+codes move one by one to where they are best beside all others, then the scale is fitted to them, and again. Each start
+is what GPTQ finds on a grid of another size; each output keeps the best that it was led to. The plain way, signs and
+mean magnitudes, is `nearest`.
 """
 
 from dataclasses import dataclass, field
