@@ -65,6 +65,7 @@ def compress(
     ranges: flags.Ranges = None,
     rounding: flags.Rounding = None,
     attention: flags.Attention = None,
+    binary_attention: flags.BinaryAttention = None,
     axiswise: flags.Axiswise = None,
     exclude: flags.Exclude = None,
     keep: flags.Keep = None,

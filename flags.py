@@ -101,6 +101,10 @@ Attention = Annotated[
         help="Round what the attention products read, too, or not (default: for targets that gain by it)",
     ),
 ]
+BinaryAttention = Annotated[
+    bool | None,
+    typer.Option("--binary-attention", help="One bit for what attention weighs with, and 8 for the values (BiViT)"),
+]
 Axiswise = Annotated[
     bool | None,
     typer.Option("--axiswise", help="A range for every head of attention and channel of depthwise convolutions"),

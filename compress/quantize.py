@@ -20,6 +20,7 @@ from ..models.data import Batches, first
 from ..models.program import trace
 from .aids import Aids
 from .attention import split
+from .binarize import binarize, refuse_without
 from .clipping import METHODS
 from .draft import Bits, Draft
 from .equalize import STEPS
@@ -67,6 +68,8 @@ class Quantize:
     rounding: str | None = None
     attention: bool = False
     """What the attention products read, too."""
+    binary_attention: bool = False
+    """What attention weighs with has one bit, and the values have eight, whatever `attention` says."""
     softmax: str = UNIFORM
     """The grid of what attention weighs with, where attention is rounded: uniform, or one to compare in simulation."""
     axiswise: bool = False
@@ -101,9 +104,16 @@ class Quantize:
                 if value is not None and value not in allowed:
                     raise UserError(f"{name} does not know {value!r}; allowed: {', '.join(allowed)}")
 
+        if self.binary_attention and self.softmax != UNIFORM:
+            raise UserError(f"softmax is {self.softmax!r}, and attention of one bit has no grid; choose one of them")
+
     @property
     def precision(self) -> str:
         """What an artifact of it is called; 8-bit activations go without saying."""
+        return f"{self._bits}-binary-attention" if self.binary_attention else self._bits
+
+    @property
+    def _bits(self) -> str:
         if self.activation_bits == 8:
             return {1: "binary", 2: "binary2"}.get(self.weight_bits, f"int{self.weight_bits}")
         return f"w{self.weight_bits}a{self.activation_bits}"
@@ -114,6 +124,8 @@ class Quantize:
             raise UserError(
                 f"{backbone.name} is {backbone.precision} already; quantize a float backbone, or use --ptq off"
             )
+        if self.binary_attention:
+            refuse_without(backbone)
         if self.exclude or self.layers:
             self.widths(trace(backbone.module, backbone.preprocessing.input_size))
 
@@ -124,11 +136,13 @@ class Quantize:
         program = trace(backbone.module, backbone.preprocessing.input_size)
         fold(program)
         patchify(program)
-        if self.attention:
+        if self.attention or self.binary_attention:
             split(program)
         draft = Draft(program, self.widths(program), self.scheme)
         if self.keep:
             draft = replace(draft, bits=keep(draft, first(batches, SOUNDED), self.method, self.keep))
+        if self.binary_attention:
+            draft.notes.append(binarize(program, batches))
         losses.measure(draft, batches, "as it came")
         for name in self.steps:
             STEPS[name].step().apply(draft, batches)
@@ -137,6 +151,8 @@ class Quantize:
         inputs = Inputs(draft, batches, self.ranges, self.axiswise)
         if self.attention:
             inputs.of_products(self.activation_bits, self.softmax)
+        elif self.binary_attention:
+            inputs.of_values()
         inputs.of_layers()
         settled = self._round_weights(draft, batches)
         if aids and aids.floats:

@@ -20,6 +20,7 @@ def test_export_takes_what_goes_without_calibration() -> None:
     taken_away = {"merge", "drop", "prune", "recover", "recover_data", "allow_slower"}
     bits = {"ptq", "effort", "equalize", "ranges", "rounding", "attention", "axiswise", "exclude", "keep", "layers"}
     assert set(WORDS) - words == taken_away | bits | {
+        "binary_attention",
         "preprocessing",
         "calib",
         "calib_images",

@@ -25,6 +25,7 @@ FULL = Recipe(
     ranges="mse",
     rounding="gptq",
     attention=True,
+    binary_attention=True,
     axiswise=True,
     exclude=("head",),
     keep=("2", "blocks.1.*"),

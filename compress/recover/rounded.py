@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.nn import functional
 
+from ..binary_softmax import BINARY, counting
 from ..graph import arguments, as_node, assign, tensor
 from ..ops import QUANTIZED
 from ..straight_through import as_weight, final, grid_of, learn_input, learn_weight, near, range_of, spread
@@ -49,6 +50,9 @@ class Range(Rounded):
 class Layer(Rounded):
     """A linear or a convolution whose codes learn through float weights that round to them."""
 
+    waits = False
+    """Whether its weights are taken as floats, for now."""
+
     def __init__(self, program: GraphModule, node: Node, floats: Mapping[str, Tensor]) -> None:
         super().__init__()
         _, codes_of, scale_of, bias_of, *self.geometry, self.bits = arguments(node)
@@ -69,10 +73,13 @@ class Layer(Rounded):
 
     def forward(self, x: Tensor) -> Tensor:
         """What the layer gives with its weight rounded."""
-        weight = learn_weight(self.learned, self.log_scale.exp(), self.bits)
+        weight = self._float() if self.waits else learn_weight(self.learned, self.log_scale.exp(), self.bits)
         if weight.dim() == 2:
             return functional.linear(x, weight, self.bias)
         return functional.conv2d(x, weight, self.bias, *self.geometry)
+
+    def _float(self) -> Tensor:
+        return self.learned * self.log_scale.exp() if self.bits <= SIGNS else self.learned
 
     def write(self, program: GraphModule, node: Node) -> None:
         """The codes, scales and bias that were learned."""
@@ -81,6 +88,23 @@ class Layer(Rounded):
         for stored, value in zip(arguments(node)[1:4], (codes, scale, bias), strict=True):
             if value is not None:
                 assign(program, as_node(stored), value)
+
+
+class OneBit(Rounded):
+    """A softmax of one bit whose scales learn; to the scores, gradients pass as if it were the softmax."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor(node.args[1]).log().view(-1, 1, 1))
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """The scale of its head, or zero."""
+        shares = scores.float().softmax(-1)
+        return shares - shares.detach() + counting(scores) * self.log_scale.exp()
+
+    def write(self, program: GraphModule, node: Node) -> None:  # noqa: ARG002 (as all of them)
+        """The scales that were learned."""
+        node.args = (node.args[0], self.log_scale.detach().exp().flatten().tolist())
 
 
 class Passed(Rounded):
@@ -101,6 +125,8 @@ def rounded(program: GraphModule, node: Node, floats: Mapping[str, Tensor]) -> R
     """What stands for a node while it learns; None for what does not round."""
     if node.target is QUANTIZE:
         return Range(node)
+    if node.target is BINARY:
+        return OneBit(node)
     if node.target in ROUNDS:
         return Passed(node)
     if node.target in (LINEAR, CONVOLUTION):

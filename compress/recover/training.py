@@ -18,6 +18,7 @@ from torch.nn import functional
 from . import devices
 from .checkpoint import State
 from .duration import BF16, FP32, Duration
+from .in_turn import waits
 from .loss import Wanted, Weights, distance, loss
 from .plan import Costs, Course, steps_in
 from .rounded import STEPS, WEIGHT
@@ -48,6 +49,8 @@ class How:
     """Rate of all else in a program that has such codes: it has farther to go."""
     of_ranges: float = 2e-3
     """Rate of the logarithms of scales."""
+    attention_first: float = 0.0
+    """Share of the steps in which attention of one bit learns alone."""
     warmup: float = 0.05
     """Share of the steps in which rates rise."""
     views: int = 10
@@ -107,7 +110,7 @@ class Training:
             optimizer.load_state_dict(state.optimizer)
         advance(100 * state.step // state.steps)
         interval = -(-state.steps // CHECKS)
-        while state.step < state.steps and not ended(state, interval):
+        while state.step < state.steps and not ended(state, interval, self.how.attention_first):
             self._step(state, model, optimizer)
             state.step += 1
             self._average(state)
@@ -171,7 +174,8 @@ class Training:
         images = self.lesson.views.drawn([self.places[row] for row in rows], view).to(self.device)
         for group in optimizer.param_groups:
             group["lr"] = group["initial"] * rate_at(state.step, state.steps, self.how.warmup)
-        with torch.enable_grad():
+        turn = self.student.turn(of_attention=waits(state.step, state.steps, self.how.attention_first))
+        with torch.enable_grad(), turn:
             with self._arithmetic(state.precision):
                 logits, features = model(images)
             self.accelerator.backward(loss(logits, features, wanted, self.how.weights))
@@ -240,9 +244,9 @@ class Training:
         return self.wanted[0][0].shape[1]
 
 
-def ended(state: State, interval: int) -> bool:
-    """Whether it has not become better for long."""
-    return state.step - state.best_step >= PATIENCE * interval
+def ended(state: State, interval: int, alone: float = 0.0) -> bool:
+    """Whether it has not become better for long; what attention learned alone does not count."""
+    return state.step - max(state.best_step, round(alone * state.steps)) >= PATIENCE * interval
 
 
 def rate_at(step: int, steps: int, warmup: float) -> float:

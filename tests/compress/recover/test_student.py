@@ -20,11 +20,15 @@ def backbone(small_vit: Callable[..., Backbone]) -> Backbone:
     return small_vit(depth=1)
 
 
-@pytest.fixture(scope="module", params=["float", "w4a4", "attention"])
+@pytest.fixture(scope="module", params=["float", "w4a4", "attention", "one bit"])
 def given(request: pytest.FixtureRequest, backbone: Backbone) -> Backbone:
     if request.param == "float":
         return backbone
-    how = Quantize(4, 4) if request.param == "w4a4" else Quantize(8, 8, attention=True, axiswise=True)
+    how = {
+        "w4a4": Quantize(4, 4),
+        "attention": Quantize(8, 8, attention=True, axiswise=True),
+        "one bit": Quantize(8, 8, binary_attention=True),
+    }[request.param]
     return how.apply(backbone, [IMAGES])
 
 
