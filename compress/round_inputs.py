@@ -59,7 +59,9 @@ class Inputs:
         """Round the values that are weighed with one bit: whole tensors, and signed, as engines multiply bytes."""
         program = self.draft.program
         values = [operand.node for operand in operands(program) if operand.role == "value"]
-        for node, seen in calibrate(program, dict.fromkeys(values, VALUES), self.batches, self.ranges, SIGNED).items():
+        for node, seen in calibrate(
+            program, dict.fromkeys(values, Whole(VALUES)), self.batches, self.ranges, SIGNED
+        ).items():
             readers = [product for product in find_products(program) if node in product.args]
             round_input(node, readers, seen, VALUES, SIGNED)
 

@@ -13,7 +13,6 @@ from torch.nn import functional
 from vitc.compress.aids import Aids
 from vitc.compress.graph import tensor
 from vitc.compress.quantize import Quantize
-from vitc.compress.weights import highest, pitch
 from vitc.compress.recover import Recover
 from vitc.compress.recover.checkpoint import NAME
 from vitc.compress.recover.training import How
