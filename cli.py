@@ -31,6 +31,8 @@ app = typer.Typer(
 
 Words = Mapping[str, object]
 _NO_WORDS: Words = MappingProxyType({})
+LISTS = ("export", "runtime", "equalize", "exclude", "keep")
+"""Words that may say several things, with commas between."""
 
 
 @app.callback(invoke_without_command=True)
@@ -63,8 +65,10 @@ def compress(
     ranges: flags.Ranges = None,
     rounding: flags.Rounding = None,
     attention: flags.Attention = None,
+    binary_attention: flags.BinaryAttention = None,
     axiswise: flags.Axiswise = None,
     exclude: flags.Exclude = None,
+    keep: flags.Keep = None,
     export: flags.Export = None,
     runtime: flags.Runtime = None,
     threads: flags.Threads = None,
@@ -238,9 +242,7 @@ def _run(context: typer.Context, defaults: Words = _NO_WORDS, fixed: Words = _NO
 
     given = context.params
     words = {name: given.get(name) for name in recipe.WORDS}
-    lists = {
-        name: tuple(given[name].split(",")) for name in ("export", "runtime", "equalize", "exclude") if given.get(name)
-    }
+    lists = {name: tuple(given[name].split(",")) for name in LISTS if given.get(name)}
     resolved = recipe_file.resolve(given["recipe"], {**words, **lists, **fixed}, defaults)
     out = given["out"] or _new_folder(resolved)
     if given["dry_run"]:

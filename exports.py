@@ -10,7 +10,7 @@ from .clock import lent
 from .compress import CALIBRATION, RECOVERY, Row, Technique
 from .compress.aids import Aids
 from .errors import NotAvailable
-from .export import TARGETS
+from .export import TARGETS, one_bit, storage
 from .export.artifact import Artifact
 from .journal import FOLDER, file_sha256
 from .models import saved
@@ -128,7 +128,10 @@ class Exports:
         folder, options = variant.folder / target, self.recipe.options
 
         def work(_: Advance) -> dict[str, Any]:
-            return self._kept(replace(TARGETS[target].write(variant.backbone, folder, options), name=name))
+            row, backbone = TARGETS[target], variant.backbone
+            made = row.write(backbone, folder, options)
+            notes = (made.note, storage.note(backbone, row.fewer), one_bit.note(backbone, row.one_bit))
+            return self._kept(replace(made, name=name, note="; ".join(filter(None, notes))))
 
         name = f"{variant.backbone.label}/{target}"
         inputs = {"backbone": variant.key, "options": asdict(options)}

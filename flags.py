@@ -65,7 +65,8 @@ Ptq = Annotated[
     str | None,
     typer.Option(
         metavar="SPEC",
-        help="Bits of weights and activations: int8, int4 (= w4a8), w6a6, w4a4, w3a3, binary, or off (default: int8)",
+        help="Bits of weights and activations: int8, int4 (= w4a8), w6a6, w4a4, w3a3, binary2 (two), binary (one), "
+        "or off (default: int8)",
     ),
 ]
 Effort = Annotated[
@@ -90,7 +91,7 @@ Rounding = Annotated[
     str | None,
     typer.Option(
         metavar="METHOD",
-        help="Weights by nearest, bias, ridge, erq, gptq or descent (default: gptq)",
+        help="Weights by nearest, bias, ridge, erq, gptq, descent or signs (default: what suits the bits)",
     ),
 ]
 Attention = Annotated[
@@ -100,12 +101,23 @@ Attention = Annotated[
         help="Round what the attention products read, too, or not (default: for targets that gain by it)",
     ),
 ]
+BinaryAttention = Annotated[
+    bool | None,
+    typer.Option("--binary-attention", help="One bit for what attention weighs with, and 8 for the values (BiViT)"),
+]
 Axiswise = Annotated[
     bool | None,
     typer.Option("--axiswise", help="A range for every head of attention and channel of depthwise convolutions"),
 ]
 Exclude = Annotated[
     str | None, typer.Option(metavar="LIST", help="Layers that stay float: patterns of names, or types, as blocks.0.*")
+]
+Keep = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help="Layers whose weights keep 8 bits: patterns of names, or how many of those that bear few bits least, as 3",
+    ),
 ]
 Export = Annotated[
     str | None,

@@ -10,6 +10,7 @@ import tomli_w
 from .compress import CALIBRATION, TAKING, TECHNIQUES, Row, Technique
 from .compress.quantize import Quantize
 from .compress.recover import Recover
+from .compress.sensitivity import WIDE
 from .compress.slim import Slim
 from .compress.widths import Override
 from .errors import UserError
@@ -18,6 +19,8 @@ from .export.options import Options
 from .runtimes import RUNTIMES
 
 NONE = "none"
+ATTENTION_FIRST = {"fast": 0.0, "normal": 0.25, "high": 0.5}
+"""The share of a recovery in which attention of one bit learns alone, by the effort."""
 
 PTQ: dict[str, Quantize | None] = {
     "int8": Quantize(8, 8),
@@ -26,6 +29,7 @@ PTQ: dict[str, Quantize | None] = {
     "w6a6": Quantize(6, 6),
     "w4a4": Quantize(4, 4),
     "w3a3": Quantize(3, 3),
+    "binary2": Quantize(2, 8),
     "binary": Quantize(1, 8),
     "off": None,
 }
@@ -62,14 +66,18 @@ class Recipe:
     """Steps before the rounding. None named: those that suit the bits. The word `none`: no step."""
     ranges: str = "mse"
     """How the ends of activations are chosen."""
-    rounding: str = "gptq"
-    """How weights are rounded."""
+    rounding: str | None = None
+    """How weights are rounded. None: by what suits the bits."""
     attention: bool | None = None
     """Round what the attention products read, too. None: where 8 bits are, for the targets that gain by it."""
+    binary_attention: bool = False
+    """One bit for what attention weighs with, and eight for the values that it weighs."""
     axiswise: bool = False
     """A range for every head of attention and every channel of depthwise convolutions."""
     exclude: tuple[str, ...] = ()
     """Layers that stay float: patterns of their names, or types."""
+    keep: tuple[str, ...] = ()
+    """Layers whose weights keep 8 bits: patterns of names, types, or how many of those that bear few bits least."""
     layers: Mapping[str, Any] = field(default_factory=dict)
     """Other bits for some layers, by type or by a pattern of names: `{"blocks.0.*" = {weight_bits = 8}}`."""
     export: tuple[str, ...] = ("onnx",)
@@ -120,9 +128,11 @@ class Recipe:
         if self.merge and self.drop:
             raise UserError("--merge and --drop both take tokens away; choose one")
         _check_together(self.steps)  # each of which refuses what it cannot mean
-        for word in ("equalize", "attention", "axiswise", "exclude", "layers"):
+        for word in ("equalize", "attention", "binary_attention", "axiswise", "exclude", "keep", "layers"):
             if self.ptq == "off" and getattr(self, word):
-                raise UserError(f"--{word} goes with quantization; leave it out, or choose --ptq int8")
+                raise UserError(
+                    f"--{word.replace('_', '-')} goes with quantization; leave it out, or choose --ptq int8"
+                )
         if self.calib and not self.calibrated:
             raise UserError("--calib goes with quantization and --prune; leave it out, or choose --ptq int8")
         self._check_recovery()
@@ -144,7 +154,11 @@ class Recipe:
             return self.technique
         word = getattr(self, row.name)
         technique = None if word is None else row.read(word)
-        return dataclasses.replace(technique, seed=self.seed) if isinstance(technique, Recover) else technique
+        if isinstance(technique, Recover):
+            alone = ATTENTION_FIRST.get(self.effort, 0.0) if self.binary_attention else 0.0
+            how = dataclasses.replace(technique.how, attention_first=alone)
+            return dataclasses.replace(technique, seed=self.seed, how=how)
+        return technique
 
     def _check_recovery(self) -> None:
         if not self.recover:
@@ -173,9 +187,12 @@ class Recipe:
             ranges=self.ranges,
             rounding=self.rounding,
             attention=self._rounds_attention(named),
+            binary_attention=self.binary_attention,
             axiswise=self.axiswise,
             exclude=self.exclude,
-            layers=tuple(_override(pattern, given) for pattern, given in self.layers.items()),
+            layers=tuple(_override(pattern, given) for pattern, given in self.layers.items())
+            + tuple(Override(pattern, WIDE) for pattern in self.keep if not pattern.isdecimal()),
+            keep=sum(int(word) for word in self.keep if word.isdecimal()),
         )
 
     def _rounds_attention(self, named: Quantize) -> bool:

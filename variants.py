@@ -7,6 +7,7 @@ from pathlib import Path
 from torch.fx import GraphModule
 
 from .compress.attention import is_rounded, leave_float
+from .compress.binary_softmax import BINARY
 from .compress.ops import retarget, scheme_of
 from .models.backbone import Backbone
 
@@ -35,7 +36,8 @@ class Variant:
         if not isinstance(module, GraphModule) or scheme_of(module) is None:
             return self
         bare = float_attention and is_rounded(module)
-        differs = (*([scheme] if scheme_of(module) != scheme else []), *(["float-attention"] if bare else []))
+        left = "float-scores" if module.graph.find_nodes(op="call_function", target=BINARY) else "float-attention"
+        differs = (*([scheme] if scheme_of(module) != scheme else []), *([left] if bare else []))
         if not differs:
             return self
         other = retarget(module, scheme)

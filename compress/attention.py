@@ -12,12 +12,15 @@ from typing import Any, Literal
 import torch
 from torch.fx import GraphModule, Node, map_arg
 
+from .binary_softmax import BINARY
 from .graph import VIEWS, arguments, as_node, aten, of_images
 from .ops import ROUNDING
 
 ATTENTION = aten.scaled_dot_product_attention.default
 PRODUCTS = (aten.matmul.default, aten.bmm.default)
 SOFTMAX = (aten.softmax.int, aten._softmax.default)
+WEIGHS = (*SOFTMAX, BINARY)
+"""What may weigh values: a softmax, or one of one bit."""
 BETWEEN = (aten.add.Tensor, aten.mul.Tensor, aten.div.Tensor)
 """What may happen to scores before their softmax is taken."""
 
@@ -56,6 +59,12 @@ def operands(program: GraphModule) -> list[Operand]:
     return list(found.values())
 
 
+def find_softmaxes(program: GraphModule) -> list[Node]:
+    """The softmaxes by which values are weighed, in the order in which they run."""
+    found = (_softmax_of(product) for product in find_products(program) if product.target in PRODUCTS)
+    return list(dict.fromkeys(one for one in found if one is not None and one.target in SOFTMAX))
+
+
 def split(program: GraphModule) -> int:
     """Write out every attention that is one operator, in place; how many were.
 
@@ -70,20 +79,29 @@ def split(program: GraphModule) -> int:
 
 
 def is_rounded(program: GraphModule) -> bool:
-    """Whether products of a program read what was rounded for them."""
-    return any(operand.node.target in ROUNDING for operand in operands(program))
+    """Whether products of a program read what was rounded for them, and `leave_float` would undo."""
+    return any(_undoes(operand) for operand in operands(program))
 
 
 def leave_float(program: GraphModule) -> None:
-    """Undo the rounding of what products read, in place, and make attention that is written out one operator again."""
+    """Undo the rounding of what products read, in place, and make attention that is written out one operator again.
+
+    Where the softmax has one bit, the values that it weighs stay rounded: it is for their sake.
+    """
     for operand in operands(program):
-        if operand.node.target in ROUNDING:
+        if _undoes(operand):
             operand.node.replace_all_uses_with(as_node(operand.node.args[0]))
             program.graph.erase_node(operand.node)
     for product in find_products(program):
         _write_as_one(product)
     program.graph.eliminate_dead_code()
     program.recompile()
+
+
+def _undoes(operand: Operand) -> bool:
+    products = (reader for reader in operand.node.users if reader.target in PRODUCTS)
+    binary = (softmax for softmax in map(_softmax_of, products) if softmax and softmax.target == BINARY)
+    return operand.node.target in ROUNDING and not any(binary)
 
 
 def ranges_of(program: GraphModule, extremes: Mapping[Node, tuple[float, float]]) -> dict[Node, tuple[float, float]]:
@@ -121,7 +139,7 @@ def scores_of(product: Node) -> Node | None:
 
 def _softmax_of(product: Node) -> Node | None:
     """The softmax among what a product reads, behind views and rounding."""
-    return next((found for factor in product.args[:2] if (found := _computed(factor)).target in SOFTMAX), None)
+    return next((found for factor in product.args[:2] if (found := _computed(factor)).target in WEIGHS), None)
 
 
 def _computed(factor: Any) -> Node:
@@ -138,13 +156,15 @@ def _leads_to_product(node: Node) -> bool:
 
 
 def _factors(product: Node) -> Iterator[Operand]:
+    """What a product reads, but for a softmax of one bit: there is nothing left to round."""
     left, right = (as_node(factor) for factor in product.args[:2])
-    weighs = _computed(left).target in SOFTMAX, _computed(right).target in SOFTMAX
+    weighs = _computed(left).target in WEIGHS, _computed(right).target in WEIGHS
     roles: tuple[Role, Role] = ("query", "key")
     if any(weighs):
         roles = ("softmax", "value") if weighs[0] else ("value", "softmax")
-    yield Operand(left, roles[0])
-    yield Operand(right, roles[1])
+    for factor, role in zip((left, right), roles, strict=True):
+        if _computed(factor).target is not BINARY:
+            yield Operand(factor, role)
 
 
 def _is_plain(attention: Node) -> bool:

@@ -20,6 +20,7 @@ from ..models.data import Batches, first
 from ..models.program import trace
 from .aids import Aids
 from .attention import split
+from .binarize import binarize, refuse_without
 from .clipping import METHODS
 from .draft import Bits, Draft
 from .equalize import STEPS
@@ -34,11 +35,17 @@ from .round_inputs import UNIFORM, Inputs
 from .round_layers import Rounder, Settled
 from .rounding import ROUNDINGS
 from .scheme import SCHEMES
+from .sensitivity import keep
 from .walk import Walk
+from .weights import SIGNS
 from .widths import Override, widths
 
 IMAGES = 48
 """How many go through the walk, however many there are: its memory grows with them, its accuracy hardly."""
+SOUNDED = 16
+"""How many images tell which layers to keep."""
+MANY, FEW = "gptq", "signs"
+"""How weights are rounded where nobody says: to many codes, and to so few that a longer search pays."""
 ROTATED = 6
 """Bits of activations from which on the residual stream is rotated: with more, its outliers cost less than it does."""
 EFFORTS: dict[str, Reconstruct | None] = {"fast": None, "normal": None, "high": Reconstruct()}
@@ -58,9 +65,11 @@ class Quantize:
     effort: str = "normal"
     equalize: tuple[str, ...] | None = None
     ranges: str = "mse"
-    rounding: str = "gptq"
+    rounding: str | None = None
     attention: bool = False
     """What the attention products read, too."""
+    binary_attention: bool = False
+    """What attention weighs with has one bit, and the values have eight, whatever `attention` says."""
     softmax: str = UNIFORM
     """The grid of what attention weighs with, where attention is rounded: uniform, or one to compare in simulation."""
     axiswise: bool = False
@@ -71,9 +80,13 @@ class Quantize:
     """Layers that stay float: patterns of their names, or types."""
     layers: tuple[Override, ...] = ()
     """Widths of single layers, the later ones laid over the earlier."""
+    keep: int = 0
+    """How many layers keep weights of 8 bits, where anything has fewer: those that bear few bits least."""
 
     def __post_init__(self) -> None:
         """Refuse what no integer code can hold, and words that mean nothing."""
+        if self.keep < 0:
+            raise UserError(f"keep is {self.keep}; it must be a number of layers, 0 or more")
         for name, least in (("weight_bits", 1), ("activation_bits", 2)):
             for bits in (getattr(self, name), *(getattr(one, name) for one in self.layers)):
                 if bits is not None and not least <= bits <= 8:
@@ -91,11 +104,18 @@ class Quantize:
                 if value is not None and value not in allowed:
                     raise UserError(f"{name} does not know {value!r}; allowed: {', '.join(allowed)}")
 
+        if self.binary_attention and self.softmax != UNIFORM:
+            raise UserError(f"softmax is {self.softmax!r}, and attention of one bit has no grid; choose one of them")
+
     @property
     def precision(self) -> str:
         """What an artifact of it is called; 8-bit activations go without saying."""
+        return f"{self._bits}-binary-attention" if self.binary_attention else self._bits
+
+    @property
+    def _bits(self) -> str:
         if self.activation_bits == 8:
-            return "binary" if self.weight_bits == 1 else f"int{self.weight_bits}"
+            return {1: "binary", 2: "binary2"}.get(self.weight_bits, f"int{self.weight_bits}")
         return f"w{self.weight_bits}a{self.activation_bits}"
 
     def check(self, backbone: Backbone) -> None:
@@ -104,6 +124,8 @@ class Quantize:
             raise UserError(
                 f"{backbone.name} is {backbone.precision} already; quantize a float backbone, or use --ptq off"
             )
+        if self.binary_attention:
+            refuse_without(backbone)
         if self.exclude or self.layers:
             self.widths(trace(backbone.module, backbone.preprocessing.input_size))
 
@@ -114,9 +136,13 @@ class Quantize:
         program = trace(backbone.module, backbone.preprocessing.input_size)
         fold(program)
         patchify(program)
-        if self.attention:
+        if self.attention or self.binary_attention:
             split(program)
         draft = Draft(program, self.widths(program), self.scheme)
+        if self.keep:
+            draft = replace(draft, bits=keep(draft, first(batches, SOUNDED), self.method, self.keep))
+        if self.binary_attention:
+            draft.notes.append(binarize(program, batches))
         losses.measure(draft, batches, "as it came")
         for name in self.steps:
             STEPS[name].step().apply(draft, batches)
@@ -125,6 +151,8 @@ class Quantize:
         inputs = Inputs(draft, batches, self.ranges, self.axiswise)
         if self.attention:
             inputs.of_products(self.activation_bits, self.softmax)
+        elif self.binary_attention:
+            inputs.of_values()
         inputs.of_layers()
         settled = self._round_weights(draft, batches)
         if aids and aids.floats:
@@ -143,6 +171,11 @@ class Quantize:
         return widths(program, bits, self.layers, self.exclude, grouped=self.grouped)
 
     @property
+    def method(self) -> str:
+        """How weights are rounded."""
+        return self.rounding or (FEW if self.weight_bits <= SIGNS else MANY)
+
+    @property
     def steps(self) -> tuple[str, ...]:
         """What makes the float program easier to round."""
         if self.equalize is not None:
@@ -155,7 +188,7 @@ class Quantize:
         low = any(bits != Bits(8, 8) for bits in draft.bits.values())
         how = EFFORTS[self.effort] if low else None
         walk = Walk(draft.program, first(batches, how.images if how else IMAGES), exactly=how is not None)
-        rounder = Rounder(draft, walk, self.rounding)
+        rounder = Rounder(draft, walk, self.method)
         if how is None:
             walk.run(rounder.visit, lambda _: None)
         else:

@@ -19,6 +19,7 @@ from .graph import WEIGHTED, as_node, aten, of_images, tensor
 from .round_layers import Rounder, Settled
 from .straight_through import final, grid_of, learn_input, learn_weight, near, range_of, spread
 from .walk import ROUNDS, Known, Walk, evaluate, last_read
+from .weights import SIGNS
 
 QUANTIZE = torch.ops.vitc.quantize.default
 """What has a range to learn."""
@@ -37,6 +38,8 @@ class Reconstruct:
     batch: int = 16
     weight_rate: float = 2e-4
     """Of the weights and biases, as Adam steps them."""
+    sign_rate: float = 5e-3
+    """Of the weights behind codes of two bits and fewer, in steps."""
     range_rate: float = 2e-3
     """Of the logarithms of the scales."""
     seed: int = 0
@@ -70,13 +73,18 @@ class Learner:
         self.biases = {node: one.bias.clone() for node, one in self.sites.items() if one.bias is not None}
         self.scales = {node: torch.tensor(grid.scale).log() for node, grid in self.grids.items()}
         self.weight_scales = {node: spread(one.scale, self.weights[node]).log() for node, one in self.sites.items()}
-        for parameter in (*self.of_weights, *self.of_ranges):
+        for parameter in (*self.of_weights, *self.of_signs.values(), *self.of_ranges):
             parameter.requires_grad_()
 
     @property
     def of_weights(self) -> list[Tensor]:
         """What learns at the rate of the weights."""
-        return [*self.weights.values(), *self.biases.values()]
+        return [*(self.weights[node] for node in self.sites if node not in self.of_signs), *self.biases.values()]
+
+    @property
+    def of_signs(self) -> dict[Node, Tensor]:
+        """What learns in steps."""
+        return {node: self.weights[node] for node, one in self.sites.items() if one.bits.weight <= SIGNS}
 
     @property
     def of_ranges(self) -> list[Tensor]:
@@ -152,6 +160,7 @@ class Reconstruction:
         sizes = dict.fromkeys((node for node, value in others.items() if isinstance(value, int)), order.batch)
         groups = [
             {"params": learner.of_weights, "lr": how.weight_rate},
+            {"params": [*learner.of_signs.values()], "lr": how.sign_rate},
             {"params": learner.of_ranges, "lr": how.range_rate},
         ]
         optimizer = torch.optim.Adam(groups, betas=(0.9, 0.95))

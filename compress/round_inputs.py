@@ -21,6 +21,10 @@ UNIFORM = "uniform"
 """The grid of a softmax that targets can express; the others are in `logarithmic`."""
 ROWS = 256
 """Of a softmax, by which a logarithmic grid is chosen."""
+VALUES = 8
+"""Bits of the values that a softmax of one bit weighs."""
+SIGNED = "symmetric"
+"""The scheme of what attention multiplies but shares, whoever multiplies it."""
 HEADS = CHANNELS = 1
 """The axis of attention's heads, and that of a convolution's channels."""
 HEADED = 4
@@ -51,12 +55,22 @@ class Inputs:
             for source, seen in self._calibrated(wanted.keys() - set(apart), width).items():
                 round_input(source, wanted[source], seen, width, self.draft.scheme)
 
+    def of_values(self) -> None:
+        """Round the values that are weighed with one bit: whole tensors, and signed, as engines multiply bytes."""
+        program = self.draft.program
+        values = [operand.node for operand in operands(program) if operand.role == "value"]
+        for node, seen in calibrate(
+            program, dict.fromkeys(values, Whole(VALUES)), self.batches, self.ranges, SIGNED
+        ).items():
+            readers = [product for product in find_products(program) if node in product.args]
+            round_input(node, readers, seen, VALUES, SIGNED)
+
     def of_products(self, bits: int, softmax: str) -> None:
         """Round every tensor that attention products read: all but the softmax signed, as is fastest on engines."""
         program = self.draft.program
         roles = {operand.node: operand.role for operand in operands(program)}
         readers = {node: [one for one in find_products(program) if node in one.args] for node in roles}
-        schemes = {node: self.draft.scheme if role == "softmax" else "symmetric" for node, role in roles.items()}
+        schemes = {node: self.draft.scheme if role == "softmax" else SIGNED for node, role in roles.items()}
         heads = [node for node in roles if self.axiswise and node.meta["val"].dim() == HEADED]
         seen = {node: (found.low, found.high) for node, found in self._calibrated(set(roles), bits).items()}
         limits = ranges_of(program, seen)

@@ -1,6 +1,10 @@
 """Rounding that learns: gradients pass straight through where nothing is clipped, and scales learn as values do.
 
 PACT, arXiv 1805.06085, and LSQ, arXiv 1902.08153. Scales are learned as logarithms: they stay above zero.
+
+Codes of one and two bits are sums of signs, and have nothing to clip: all gradients pass, and a scale learns by its
+codes alone (the learnable scales of BiViT, arXiv 2211.07091). What rounds to them is learned in steps of the scale, so
+that a rate means the same in every channel.
 """
 
 from collections.abc import Callable
@@ -40,6 +44,24 @@ class _StraightThrough(torch.autograd.Function):
         return gradients[0] * inside, (gradients[0] * by_scale).sum_to_size(scale.shape), None, None
 
 
+class _Signs(torch.autograd.Function):
+    """Sums of signs times a scale, nearest to what is given in steps; its slope is that of `steps * scale`."""
+
+    @staticmethod
+    def forward(context: Any, steps: Tensor, scale: Tensor, bits: int) -> Tensor:
+        """The weight."""
+        codes = weights.snap(steps, bits)
+        context.save_for_backward(codes, scale)
+        return codes * scale
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Of the steps and of the scale."""
+        codes, scale = context.saved_tensors
+        return gradients[0] * scale, (gradients[0] * codes).sum_to_size(scale.shape), None
+
+
+_signs: Callable[[Tensor, Tensor, int], Tensor] = _Signs.apply
 _straight_through: Callable[[Tensor, Tensor, tuple[int, int], Snap], Tensor] = _StraightThrough.apply
 
 
@@ -50,7 +72,9 @@ def learn_input(x: Tensor, scale: Tensor, grid: Grid) -> Tensor:
 
 
 def learn_weight(weight: Tensor, scale: Tensor, bits: int) -> Tensor:
-    """A weight rounded to codes, which learns as its scales do."""
+    """A weight rounded to codes, which learns as its scales do; at two bits and fewer it is given in steps."""
+    if bits <= weights.SIGNS:
+        return _signs(weight, scale, bits)
     ends = -weights.highest(bits), weights.highest(bits)
     return _straight_through(weight, scale, ends, lambda steps: codes_of(steps, bits))
 
@@ -69,13 +93,16 @@ def spread(scale: Tensor, weight: Tensor) -> Tensor:
 def near(weight: Tensor, codes: Tensor, scale: Tensor, bits: int) -> Tensor:
     """A float weight, moved no further than is needed for it to round to the codes that were chosen for it.
 
-    At one bit all of a sign round alike: how far from zero a weight is says how easily it may change its sign.
+    At one bit all of a sign round alike: how far from zero a weight is says how easily it may change its sign. At two
+    bits and fewer it is given in steps.
     """
     chosen = as_weight(codes, weight).float()
     scales = spread(scale, weight)
     steps = weight / scales
     if bits == 1:
-        return (chosen * (steps * chosen).clamp_min(0.01) * scales).contiguous()
+        return (chosen * (steps * chosen).clamp_min(0.01)).contiguous()
+    if bits == weights.SIGNS:
+        return steps.clamp(chosen - 0.99, chosen + 0.99).contiguous()
     return (steps.clamp(chosen - 0.49, chosen + 0.49) * scales).contiguous()
 
 
@@ -87,7 +114,8 @@ def as_weight(codes: Tensor, like: Tensor) -> Tensor:
 def final(weight: Tensor, log_scale: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     """The codes, as the operator takes them, and the scales [N] of a weight that has learned."""
     weight, scale = weight.detach(), log_scale.detach().exp()
-    codes = flat_weight(codes_of(weight / scale, bits)).to(torch.int8)
+    steps = weight if bits <= weights.SIGNS else weight / scale
+    codes = flat_weight(codes_of(steps, bits)).to(torch.int8)
     return stored(codes, weight), scale.flatten()
 
 

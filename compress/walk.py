@@ -12,12 +12,15 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
+from .binary_softmax import BINARY, exactly
 from .graph import attribute
 from .logarithmic import LOGARITHM
 from .ops import ROUNDING
 
 ROUNDS = (*ROUNDING, LOGARITHM)
 """What the exact program does not do."""
+EXACT: Mapping[object, Callable[..., Any]] = {BINARY: exactly}
+"""What it does instead of what stands for something else."""
 
 Values = list[Any]
 """What a node gives, one value a batch."""
@@ -63,8 +66,8 @@ class Walk:
         if self.exactly and node.target in ROUNDS:
             self.exact[node] = self.exact[node.all_input_nodes[0]]  # the exact program does not round
         elif self.exactly:
-            self.exact[node] = self._values(node, self.exact, None)
-        changed = not self.exactly or node.target in ROUNDS or node in self.instead
+            self.exact[node] = self._values(node, self.exact, EXACT.get(node.target))
+        changed = not self.exactly or node.target in (*ROUNDS, *EXACT) or node in self.instead
         if changed or any(self.rounded[read] is not self.exact[read] for read in node.all_input_nodes):
             self.rounded[node] = self._values(node, self.rounded, self.instead.get(node))
         else:

@@ -1,5 +1,9 @@
 """Integer codes for weights: signed, symmetric, one scale an output channel, right on every x86 CPU.
 
+Of few bits every code counts: at one bit they are -1 and 1, at two -3, -1, 1 and 3, without a zero. The latter are two
+bases of signs, the second half as long as the first: 2a * B1 + a * B2 (residual binarization, arXiv 1711.08760, with
+the ratio fixed, so that the sum is one integer and a product with it one product).
+
 Kernels older than VNNI multiply bytes by signed bytes and add two neighbouring products in 16 bits, saturating: two
 large weights of one sign side by side give another result there than in the simulation and on newer CPUs. So the grid
 of a channel ends at its largest *sum of two neighbours of one sign*, and no such sum can saturate, whatever the
@@ -19,6 +23,8 @@ TINIEST = 2**-100
 """What a weight that is all zeros is taken to reach; its scale is still a normal number."""
 
 
+SIGNS = 2
+"""Up to so many bits, codes are sums of signs: odd numbers."""
 SAFE = 128
 """What two neighbouring codes may add up to, in magnitude: 255 * 128 = 32,640 fits 16 bits."""
 
@@ -29,19 +35,27 @@ def quantize_channels(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
         return _signs(weight)
     reach = pair_reach(weight) if bits == 8 else weight.abs().amax(1)  # two codes of 7 bits cannot saturate
     largest = reach.max().clamp_min(TINIEST)
-    scale = torch.where(reach < largest * DEAD, largest, reach) / highest(bits)
+    dead = largest if bits > SIGNS else TINIEST  # where no code is zero, a step of next to nothing is as near
+    scale = torch.where(reach < largest * DEAD, dead, reach) / highest(bits)
     return snap(weight / scale[:, None], bits).to(torch.int8), scale
 
 
 def highest(bits: int) -> int:
     """The largest code; the lowest is its negative, so that no code lacks its opposite."""
-    return 2 ** (bits - 1) - 1 if bits > 1 else 1
+    return (1 << bits - 1) - 1 if bits > SIGNS else (1 << bits) - 1
+
+
+def pitch(bits: int) -> int:
+    """How far codes are apart."""
+    return 1 if bits > SIGNS else 2
 
 
 def snap(values: Tensor, bits: int, beside: Tensor | None = None) -> Tensor:
     """The codes nearest to values that are given in steps; of 8 bits, those that are safe with what stands beside."""
     if bits == 1:
         return torch.ones_like(values).masked_fill(values < 0, -1)
+    if bits == SIGNS:
+        return values.mul(0.5).floor_().mul_(2).add_(1).clamp_(-highest(bits), highest(bits))
     codes: Tensor = torch.round(values).clamp_(-highest(bits), highest(bits))
     return codes if beside is None or bits < 8 else codes.clamp(-SAFE - beside, SAFE - beside)
 

@@ -26,6 +26,10 @@ class Target:
     """Whether its float part computes in 32 bits."""
     integer_attention: bool = False
     """Whether its engine gains by attention products in 8 bits: they are rounded then, if nobody says otherwise."""
+    one_bit: str = "8-bit integers"
+    """As what its engine multiplies attention of one bit."""
+    fewer: str = "stored so, int8 executed"
+    """What becomes of weights of fewer than 8 bits."""
     rivals: Callable[[Backbone, Path, Options, Batches], list[Artifact]] | None = None
     """What other tools make of the float backbone for it, to be measured beside ours."""
 
@@ -52,6 +56,8 @@ TARGETS = {
             "symmetric",
             ("tensorrt", "tensorrt-reference"),
             exact_floats=False,
+            one_bit="16-bit floats",
+            fewer="stored in 4 bits, as TensorRT has none below; float16 executed",
         ),
         Target(
             "coreml",
@@ -60,6 +66,8 @@ TARGETS = {
             "symmetric",
             ("coreml", "coreml-reference"),
             exact_floats=False,
+            one_bit="16-bit floats",
+            fewer="stored so; the device unfolds them to float16",
         ),
     )
 }

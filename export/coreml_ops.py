@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch.fx import GraphModule
 
-from ..compress import ops
+from ..compress import binary_softmax, ops
 from ..compress.scheme import SCHEMES
 from ..layers import layer_of
 from .coreml_weights import packed
@@ -69,6 +69,17 @@ def _quantize_axis(  # noqa: PLR0913  (likewise)
     return Builder.dequantize(input=codes, name=name, **step)
 
 
+def _binary_softmax(scores: Any, scale: Any, *, name: str) -> Any:
+    from coremltools.converters.mil import Builder
+
+    largest = Builder.reduce_max(x=scores, axes=[-1], keep_dims=True, name=f"{name}_largest")
+    least = Builder.sub(x=largest, y=np.float32(binary_softmax.BEHIND), name=f"{name}_least")
+    counting = Builder.cast(
+        x=Builder.greater_equal(x=scores, y=least, name=f"{name}_counts"), dtype="fp32", name=f"{name}_ones"
+    )
+    return Builder.mul(x=counting, y=np.array(scale, np.float32).reshape(-1, 1, 1), name=name)
+
+
 def _linear(x: Any, codes: Any, scale: Any, bias: Any, bits: int, *, name: str) -> Any:  # noqa: PLR0913  (likewise)
     from coremltools.converters.mil import Builder
 
@@ -114,6 +125,7 @@ def _layer(codes: Any) -> str:
 TRANSLATIONS: Mapping[str, Callable[..., Any]] = {
     "vitc::quantize": _quantize,
     "vitc::quantize_axis": _quantize_axis,
+    "vitc::binary_softmax": _binary_softmax,
     "vitc::linear": _linear,
     "vitc::conv2d": _conv2d,
 }

@@ -14,6 +14,8 @@ NARROWEST_BYTES = 5
 """Codes of as many bits are stored in bytes."""
 WIDEST_PALETTE = 3
 """Codes of at most so many bits are stored as indices of a palette."""
+WIDEST_SIGNS = 2
+"""Codes of at most so many bits may be odd."""
 
 
 def deployment_target(bits: int) -> str:
@@ -54,9 +56,10 @@ def _half(scale: NDArray[np.float32]) -> NDArray[np.float16]:
 
 
 def palette(codes: NDArray[np.int8], bits: int) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
-    """Indices, and the 2**bits codes that they stand for."""
-    if bits == 1:
-        return (codes > 0).astype(np.uint8), np.array([-1, 1], dtype=np.float16)
+    """Indices, and the 2**bits codes that they stand for: whole numbers, or odd ones, as sums of signs are."""
+    if bits <= WIDEST_SIGNS and (codes % 2 == 1).all():
+        lowest = 1 - 2**bits
+        return ((codes - lowest) // 2).astype(np.uint8), np.arange(lowest, 1 - lowest, 2, dtype=np.float16)
     lowest = -(2 ** (bits - 1))
     return (codes.astype(np.int16) - lowest).astype(np.uint8), np.arange(lowest, -lowest, dtype=np.float16)
 

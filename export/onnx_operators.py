@@ -15,7 +15,7 @@ import torch
 from onnxscript import opset18 as op
 from torch.export import ExportedProgram
 
-from ..compress import ops
+from ..compress import binary_softmax, ops
 from ..compress.scheme import SCHEMES
 
 ATTENTION = torch.ops.aten.scaled_dot_product_attention.default
@@ -50,6 +50,13 @@ def _quantize_axis(x: Any, low: list[float], high: list[float], axis: int, bits:
     zero_points = op.Constant(value=ir.tensor(np.array([grid.zero_point for grid in grids], dtype=grids[0].kind)))
     codes = op.QuantizeLinear(x, scales, zero_points, axis=axis % rank)
     return op.DequantizeLinear(codes, scales, zero_points, axis=axis % rank)
+
+
+def _binary_softmax(scores: Any, scale: list[float]) -> Any:
+    largest = op.ReduceMax(scores, op.Constant(value_ints=[-1]))
+    counting = op.GreaterOrEqual(scores, op.Sub(largest, op.Constant(value_float=binary_softmax.BEHIND)))
+    scales = np.array(scale, dtype=np.float32).reshape(-1, 1, 1)
+    return op.Mul(op.Cast(counting, to=ir.DataType.FLOAT), op.Constant(value=ir.tensor(scales)))
 
 
 def _linear(x: Any, codes: Any, scale: Any, bias: Any, bits: int) -> Any:  # noqa: ARG001  (the operator's schema)
@@ -112,6 +119,7 @@ def _plain(call: torch.fx.Node) -> bool:
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.vitc.quantize.default: _quantize,
     torch.ops.vitc.quantize_axis.default: _quantize_axis,
+    binary_softmax.BINARY: _binary_softmax,
     torch.ops.vitc.linear.default: _linear,
     torch.ops.vitc.conv2d.default: _conv2d,
 }

@@ -24,6 +24,7 @@ from .openvino_moves import round_before_moving
 from .openvino_packing import pack
 from .openvino_parts import round_before_parting
 from .options import DEFAULTS, Options
+from .passes.binary_shares import BinaryShares
 from .passes.constant_shapes import ConstantShapes
 from .passes.known_shapes import KnownShapes
 from .passes.merge_views import MergeViews
@@ -39,6 +40,7 @@ STANDARD: tuple[ir.passes.InPlacePass, ...] = (
     KnownShapes(),
     MergeViews(),
     WantedTokens(),
+    BinaryShares(),
 )
 """Attention is left in one piece: its parts, split and turned as onnxruntime likes them, run slower here."""
 

@@ -48,10 +48,10 @@ def kernels(model: Any, runtime: Any) -> list[Kernel]:
 
 
 def _aliases(node: Any) -> Iterator[str]:
-    """What the runtime may call a product: by its name, or by that of the bias or the scale that it took in."""
+    """What the runtime may call a product: by its name, or by that of the bias or the scales that it took in."""
     readers = [reader.get_node() for reader in node.output(0).get_target_inputs()]
-    biases = [reader for reader in readers if len(readers) == 1 and reader.get_type_name() == "Add"]
-    for owner in (node, *biases):
+    taken = [reader for reader in readers if len(readers) == 1 and reader.get_type_name() in ("Add", "Multiply")]
+    for owner in (node, *taken):
         yield owner.get_friendly_name()
         yield f"{owner.get_friendly_name()}/DequantizationMultiply"
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from vitc.compress.quantize import Quantize
 from vitc.compress.recover import Recover
 from vitc.compress.structure import Prune
 from vitc.compress.tokens import Merge
@@ -56,6 +57,26 @@ def test_recovery_comes_before_the_bits_unless_they_are_all_there_is_to_recover_
     assert recipe.steps[1][1] == Recover("30", seed=7)
     assert [row.name for row, _ in Recipe(ptq="w4a4", **words).steps] == ["quantize", "recover"]
     assert not Recipe(ptq="off", merge="8", **words).calibrated
+
+
+@pytest.mark.parametrize(("effort", "alone"), [("fast", 0.0), ("normal", 0.25), ("high", 0.5)])
+def test_attention_of_one_bit_learns_alone_for_a_share_that_is_the_efforts(effort: str, alone: float) -> None:
+    words: dict[str, Any] = {"ptq": "binary", "effort": effort, "recover": "30", "recover_data": "photos"}
+    for binary, share in ((True, alone), (False, 0.0)):
+        (_, quantize), (_, recover) = Recipe(binary_attention=binary, **words).steps
+        assert isinstance(quantize, Quantize)
+        assert isinstance(recover, Recover)
+        assert quantize.binary_attention == binary
+        assert recover.how.attention_first == share
+
+
+@pytest.mark.parametrize("ptq", ["int8", "int4", "w6a6", "binary2", "binary"])
+def test_attention_of_one_bit_goes_with_any_quantization_and_with_none_it_is_refused(ptq: str) -> None:
+    technique = Recipe(ptq=ptq, binary_attention=True).technique
+    assert technique is not None
+    assert technique.precision.endswith("-binary-attention")
+    with pytest.raises(UserError, match="--binary-attention goes with quantization; leave it out, or choose"):
+        Recipe(ptq="off", binary_attention=True)
 
 
 def test_what_is_off_is_no_technique() -> None:

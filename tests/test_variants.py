@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.fx import GraphModule
 
-from vitc.compress.attention import is_rounded
-from vitc.compress.ops import scheme_of
+from vitc.compress.attention import is_rounded, operands
+from vitc.compress.ops import ROUNDING, scheme_of
 from vitc.compress.quantize import Quantize
 from vitc.models.backbone import Backbone, Preprocessing
 from vitc.models.timm_ready import timm
@@ -62,3 +62,22 @@ def test_attention_is_left_float_for_who_asks() -> None:
     program = rounded.backbone.module
     assert isinstance(program, GraphModule)
     assert is_rounded(program), "it is left alone"
+
+
+def test_the_values_that_one_bit_weighs_stay_rounded() -> None:
+    torch.manual_seed(0)
+    module = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, embed_dim=24, num_heads=3).eval()
+    backbone = Backbone("vit", module, Preprocessing((3, 32, 32)), 1000, (), "abc")
+    images = [torch.randn(8, 3, 32, 32)]
+    bare, whole = (
+        Variant(Quantize(binary_attention=True, attention=on).apply(backbone, images), Path("out"))
+        for on in (False, True)
+    )
+    assert bare.under("asymmetric", float_attention=True) is bare, "queries and keys are float as it is"
+    assert whole.under("asymmetric") is whole
+    floats = whole.under("asymmetric", float_attention=True)
+    assert floats.simulation == "int8-binary-attention float-scores torch"
+    for variant, rounded in ((bare, ["value"]), (whole, ["query", "key", "value"]), (floats, ["value"])):
+        program = variant.backbone.module
+        assert isinstance(program, GraphModule)
+        assert [one.role for one in operands(program) if one.node.target in ROUNDING] == rounded

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch.fx import GraphModule, Node
 
-from ..attention import PRODUCTS, SOFTMAX
+from ..attention import PRODUCTS, WEIGHS
+from ..binary_softmax import BINARY
 from ..graph import arguments, aten
 from ..parameters import constant, has_own_weight, is_constant
 from .affine import Place
@@ -60,7 +61,8 @@ def _averages(program: GraphModule, reading: Reading, labels: Labels) -> bool | 
     if attention.target in PRODUCTS and attention.args[1] is values and attention.args[0] is not values:
         weights = attention.args[0]
         softmax = origin(weights) if isinstance(weights, Node) else None
-        return True if softmax and softmax.target in SOFTMAX and _whole_rows(softmax, attention, labels) else None
+        if softmax and softmax.target in WEIGHS and _whole_rows(softmax, attention, labels):
+            return softmax.target is not BINARY
     return None
 
 
@@ -75,7 +77,7 @@ def shows_some(program: GraphModule, mask: Node) -> bool:
 def _whole_rows(softmax: Node, product: Node, labels: Labels) -> bool:
     """Whether the rows over which a softmax normalizes are the rows that a product reads."""
     shape = labels.known[softmax]
-    if arguments(softmax)[1] % len(shape) != len(shape) - 1:
+    if softmax.target is not BINARY and arguments(softmax)[1] % len(shape) != len(shape) - 1:
         return False
     whole = torch.arange(1, shape[-1] + 1)
     found = [reading.columns() for reading in labels.readings(softmax) if reading.reader is product]

@@ -4,7 +4,8 @@ Norms stay as they are in eval mode, and nothing is dropped out: what learns is 
 quantized program the codes learn through float weights that round to them, and ranges learn too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,8 @@ from ..fold_norm import fold
 from ..graph import VIEWS, WEIGHTED, as_node, assign, attribute
 from ..ops import QUANTIZED
 from ..walk import ROUNDS
-from .rounded import Rounded, rounded
+from .in_turn import waiting
+from .rounded import STEPS, Layer, Rounded, rounded
 
 LAYERS = (*WEIGHTED, *QUANTIZED.values())
 PREFIX = "learned_"
@@ -36,11 +38,22 @@ class Student(nn.Module):
             fold(program)
         self._program = [program]
         self.net = learning(program, floats or {})
+        modules = (getattr(self.net, PREFIX + node.name) for node in waiting(program))
+        self._late = [module for module in modules if isinstance(module, Layer)]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits [N, classes], and features where the program has any."""
         logits, features = self.net(images)
         return logits.flatten(1), features
+
+    @contextmanager
+    def turn(self, *, of_attention: bool) -> Iterator[None]:
+        """A block in which layers outside attention may have to wait."""
+        for layer in self._late:
+            layer.waits = of_attention
+        yield
+        for layer in self._late:
+            layer.waits = False
 
     def learned(self) -> dict[str, Tensor]:
         """What learns, by name."""
@@ -53,14 +66,18 @@ class Student(nn.Module):
                 if name in values:
                     one.copy_(values[name])
 
-    def groups(self, rate: float, of_codes: float, of_ranges: float) -> list[dict[str, Any]]:
-        """What learns, and how fast: weights behind codes, logarithms of scales, and all else."""
-        rates = {"weight": of_codes, "log_scale": of_ranges}
+    @property
+    def in_signs(self) -> bool:
+        """Whether layers are rounded to two bits or fewer."""
+        return any(name.rpartition(".")[2] == STEPS for name, _ in self.net.named_parameters())
+
+    def groups(self, rate: float, of_rounding: Mapping[str, float]) -> list[dict[str, Any]]:
+        """What learns, and how fast: what rounding operators learn by, by its name, and all else."""
         found: dict[float, list[Tensor]] = {}
         for name, one in self.net.named_parameters():
             if one.requires_grad:
                 rounds = name.startswith(PREFIX)
-                found.setdefault(rates.get(name.rpartition(".")[2], rate) if rounds else rate, []).append(one)
+                found.setdefault(of_rounding.get(name.rpartition(".")[2], rate) if rounds else rate, []).append(one)
         return [{"params": those, "lr": own, "initial": own} for own, those in sorted(found.items())]
 
     def backbone(self, word: str) -> Backbone:

@@ -18,8 +18,10 @@ from torch.nn import functional
 from . import devices
 from .checkpoint import State
 from .duration import BF16, FP32, Duration
+from .in_turn import waits
 from .loss import Wanted, Weights, distance, loss
 from .plan import Costs, Course, steps_in
+from .rounded import STEPS, WEIGHT
 from .student import Student
 from .teaching import Teaching
 from .views import Views
@@ -41,8 +43,14 @@ class How:
     """At its highest: with three times as much, DeiT-Tiny forgot at first more than it learned."""
     of_codes: float = 2e-4
     """Rate of the float weights behind codes, which must go some way before anything changes."""
+    of_signs: float = 1e-2
+    """Rate of what codes of two bits and fewer are rounded from, in steps."""
+    beside_signs: float = 3e-4
+    """Rate of all else in a program that has such codes: it has farther to go."""
     of_ranges: float = 2e-3
     """Rate of the logarithms of scales."""
+    attention_first: float = 0.0
+    """Share of the steps in which attention of one bit learns alone."""
     warmup: float = 0.05
     """Share of the steps in which rates rise."""
     views: int = 10
@@ -51,6 +59,11 @@ class How:
     """Share of the images that is not learned from, but looked at."""
     most_held_out: int = 200
     weights: Weights = field(default_factory=Weights)
+
+    @property
+    def of_rounding(self) -> dict[str, float]:
+        """The rates of what rounding operators learn by."""
+        return {WEIGHT: self.of_codes, STEPS: self.of_signs, "log_scale": self.of_ranges}
 
 
 @dataclass(frozen=True)
@@ -90,13 +103,14 @@ class Training:
         self.student.learn(state.learned)
         state.average = {name: value.to(self.device) for name, value in state.average.items()}
         model = self.accelerator.prepare(self.student)
-        groups = self.student.groups(self.how.rate, self.how.of_codes, self.how.of_ranges)
+        rate = self.how.beside_signs if self.student.in_signs else self.how.rate
+        groups = self.student.groups(rate, self.how.of_rounding)
         optimizer = self.accelerator.prepare(torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0))
         if state.optimizer:
             optimizer.load_state_dict(state.optimizer)
         advance(100 * state.step // state.steps)
         interval = -(-state.steps // CHECKS)
-        while state.step < state.steps and not ended(state, interval):
+        while state.step < state.steps and not ended(state, interval, self.how.attention_first):
             self._step(state, model, optimizer)
             state.step += 1
             self._average(state)
@@ -160,7 +174,8 @@ class Training:
         images = self.lesson.views.drawn([self.places[row] for row in rows], view).to(self.device)
         for group in optimizer.param_groups:
             group["lr"] = group["initial"] * rate_at(state.step, state.steps, self.how.warmup)
-        with torch.enable_grad():
+        turn = self.student.turn(of_attention=waits(state.step, state.steps, self.how.attention_first))
+        with torch.enable_grad(), turn:
             with self._arithmetic(state.precision):
                 logits, features = model(images)
             self.accelerator.backward(loss(logits, features, wanted, self.how.weights))
@@ -229,9 +244,9 @@ class Training:
         return self.wanted[0][0].shape[1]
 
 
-def ended(state: State, interval: int) -> bool:
-    """Whether it has not become better for long."""
-    return state.step - state.best_step >= PATIENCE * interval
+def ended(state: State, interval: int, alone: float = 0.0) -> bool:
+    """Whether it has not become better for long; what attention learned alone does not count."""
+    return state.step - max(state.best_step, round(alone * state.steps)) >= PATIENCE * interval
 
 
 def rate_at(step: int, steps: int, warmup: float) -> float:

@@ -13,6 +13,7 @@ from .gptq import Gptq
 from .nearest import Nearest
 from .ridge import Ridge
 from .rounded import Rounded
+from .signs import Signs
 
 __all__ = ["ROUNDINGS", "Rounded", "Rounding"]
 
@@ -31,5 +32,6 @@ ROUNDINGS: Mapping[str, Rounding] = {
     "erq": Erq(),
     "gptq": Gptq(),
     "descent": Descent(),
+    "signs": Signs(),
 }
 """From the plainest to the closest; beside the same moments, none but the first errs more than the second, anywhere."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..moments import Moments, root
-from ..weights import highest, keep_pairs, snap
+from ..weights import highest, keep_pairs, pitch, snap
 from .bias import Bias
 from .nearest import Nearest
 from .refit import refit
@@ -65,7 +65,7 @@ def refine(wanted: Tensor, hessian: Tensor, bits: int, flips: int) -> Tensor:
     slope = off @ hessian
     rows = torch.arange(len(wanted))
     for _ in range(flips):
-        step = torch.where(off < 0, -1.0, 1.0)
+        step = pitch(bits) * torch.where(off < 0, -1.0, 1.0)
         if bits == 1:
             step = -2 * codes
         legal = (slope * step > 0) & ((codes + step).abs() <= highest(bits))

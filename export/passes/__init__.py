@@ -6,6 +6,7 @@ All of them are exact: the same sums of the same numbers, but for the order in w
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from .binary_shares import BinaryShares
 from .constant_shapes import ConstantShapes
 from .convolution_product import ConvolutionProduct
 from .integer_linear import IntegerLinear
@@ -24,6 +25,7 @@ STANDARD: tuple[ir.passes.InPlacePass, ...] = (
     KnownShapes(),
     WantedTokens(),
     TokensFirst(),
+    BinaryShares(),
 )
 """Standard operators in, standard operators out."""
 

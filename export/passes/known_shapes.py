@@ -36,6 +36,15 @@ def _like_first(_node: ir.Node, first: ir.Shape, *_others: ir.Shape) -> ir.Shape
     return ir.Shape(list(first))
 
 
+def _reduced(node: ir.Node, before: ir.Shape, _axes: ir.Shape) -> ir.Shape | None:
+    """Where the axes stay, with a size of 1."""
+    axes = editing.constant(node.inputs[1])
+    if axes is None or not node.attributes.get_int("keepdims", 1):
+        return None
+    gone = {int(axis) % before.rank() for axis in axes}
+    return ir.Shape([1 if axis in gone else size for axis, size in enumerate(before)])
+
+
 def _transposed(node: ir.Node, before: ir.Shape) -> ir.Shape:
     return ir.Shape([before[axis] for axis in node.attributes["perm"].as_ints()])
 
@@ -70,10 +79,12 @@ def _summed(_node: ir.Node, one: ir.Shape, other: ir.Shape) -> ir.Shape | None:
 
 _RULES: dict[str, Callable[..., ir.Shape | None]] = {
     **dict.fromkeys(
-        ("QuantizeLinear", "DequantizeLinear", "Softmax", "LayerNormalization", "Gelu", "Erf", "Clip"), _like_first
+        ("QuantizeLinear", "DequantizeLinear", "Softmax", "LayerNormalization", "Gelu", "Erf", "Clip", "Cast"),
+        _like_first,
     ),
-    **dict.fromkeys(("Add", "Div", "Mul", "Sub"), _summed),
+    **dict.fromkeys(("Add", "Div", "GreaterOrEqual", "Mul", "Sub"), _summed),
     "MatMul": _multiplied,
+    "ReduceMax": _reduced,
     "Reshape": _reshaped,
     "Transpose": _transposed,
 }

@@ -120,11 +120,21 @@ def _reshaped(node: ir.Node, place: _Place) -> dict[int, _Place]:
     return {0: place} if same and editing.constant(node.inputs[1]) is not None else {}
 
 
+def _reduced(node: ir.Node, place: _Place) -> dict[int, _Place]:
+    """Where other axes are reduced, and none is lost."""
+    axes, rank = editing.constant(node.inputs[1]), _shape(node.inputs[0]).rank()
+    if axes is None or place.axis in axes % rank or not node.attributes.get_int("keepdims", 1):
+        return {}
+    return {0: place}
+
+
+_ELEMENT_WISE = ["Add", "Cast", "Clip", "Div", "Erf", "Gelu", "GreaterOrEqual", "Mul", "Relu", "Sigmoid", "Sub", "Tanh"]
 _RULES: dict[str, Callable[[ir.Node, _Place], dict[int, _Place]]] = {
-    **dict.fromkeys(("Add", "Clip", "Div", "Erf", "Gelu", "Mul", "Relu", "Sigmoid", "Sub", "Tanh"), _element_wise),
+    **dict.fromkeys(_ELEMENT_WISE, _element_wise),
     **dict.fromkeys(("LayerNormalization", "Softmax"), _along_last),
     **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), _codes),
     "MatMul": _product,
+    "ReduceMax": _reduced,
     "Transpose": _transposed,
     "Reshape": _reshaped,
 }

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from vitc.compress.attention import split
+from vitc.compress.binarize import binarize
 from vitc.compress.draft import Bits, Draft
 from vitc.compress.graph import find_sites, layer
 from vitc.compress.round_inputs import UNIFORM, Inputs
@@ -93,3 +94,13 @@ def test_channels_of_depthwise_convolutions_have_ranges_of_their_own(batches: li
     assert [layer(user) for user in depthwise.users] == ["1"]
     assert given(depthwise)[2] == 1
     assert len(rounded(program, vitc.quantize.default)) == 2
+
+
+def test_values_alone_are_rounded_where_one_bit_weighs_them(draft: Draft, batches: list[Tensor]) -> None:
+    binarize(draft.program, batches)
+    Inputs(draft, batches, "mse", axiswise=True).of_values()
+    (value,) = rounded(draft.program, vitc.quantize.default)
+    assert given(value)[2:] == (8, "symmetric")
+    (product,) = value.users
+    assert product.args[1] is value
+    assert not rounded(draft.program, vitc.quantize_axis.default), "engines multiply by one scale"

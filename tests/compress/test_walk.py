@@ -96,3 +96,21 @@ def test_what_is_put_instead_changes_the_rounded_program_only(program: GraphModu
     walk.run(lambda _: None, after)
     assert not seen["rounded"].any()
     assert seen["exact"].any()
+
+
+def test_a_softmax_of_one_bit_is_a_softmax_in_the_exact_program() -> None:
+    class Weighing(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            answer: Tensor = torch.ops.vitc.binary_softmax(images * 2, [0.3])
+            return answer + 0
+
+    made, images = trace(Weighing(), (3, 4)), torch.randn(2, 3, 4)
+    walk, found = Walk(made, [images], exactly=True), dict[str, Tensor]()
+
+    def after(node: Node) -> None:
+        if node is made.graph.output_node().all_input_nodes[0]:
+            found.update(exact=walk.exact[node][0], rounded=walk.rounded[node][0])
+
+    walk.run(lambda _: None, after)
+    torch.testing.assert_close(found["exact"], (images * 2).softmax(-1))
+    assert torch.equal(found["rounded"], made(images))

@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vitc.compress.weights import DEAD, highest, keep_pairs, neighbours, pair_reach, quantize_channels, snap
+from vitc.compress.weights import DEAD, highest, keep_pairs, neighbours, pair_reach, pitch, quantize_channels, snap
 
 onnx = pytest.importorskip("onnx")
 
@@ -71,7 +71,7 @@ def test_codes_are_signed_bytes_within_their_bits(weight: Tensor, bits: int) -> 
     codes, scale = quantize_channels(weight, bits)
     assert (codes.dtype, codes.shape) == (torch.int8, weight.shape)
     assert (scale.dtype, scale.shape) == (torch.float32, weight.shape[:1])
-    assert codes.abs().max() <= 2 ** (bits - 1) - 1
+    assert codes.abs().max() <= highest(bits) < 2 ** (bits - 1 + (bits == 2))
 
 
 def test_a_grid_ends_at_the_largest_pair() -> None:
@@ -137,16 +137,26 @@ def test_one_bit_is_the_sign_at_the_nearest_scale(shape: tuple[int, int]) -> Non
         assert ((codes * scale[:, None] * other - weight).square().sum(1) >= error).all()
 
 
-def test_one_bit_of_nothing_is_next_to_nothing() -> None:
-    codes, scale = quantize_channels(torch.zeros(2, 4), 1)
+@pytest.mark.parametrize("bits", [1, 2])
+def test_one_bit_or_two_of_nothing_are_next_to_nothing(bits: int) -> None:
+    codes, scale = quantize_channels(torch.zeros(2, 4), bits)
     assert (codes.abs() == 1).all()
     assert (scale < 1e-20).all()
+
+
+def test_two_bits_are_two_bases_of_signs_the_second_half_as_long() -> None:
+    codes, scale = quantize_channels(drawn(6, 40), 2)
+    first = torch.where(codes < 0, -1, 1)
+    second = codes - 2 * first
+    assert set(second.unique().tolist()) == {-1, 1}
+    torch.testing.assert_close(2 * scale[:, None] * first + scale[:, None] * second, codes * scale[:, None])
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
 def test_snapping_finds_the_nearest_code(bits: int) -> None:
     values = 200 * drawn(3, 50)
-    allowed = torch.tensor([-1, 1]) if bits == 1 else torch.arange(-highest(bits), highest(bits) + 1)
+    allowed = torch.arange(-highest(bits), highest(bits) + 1, pitch(bits))
+    assert len(allowed) == {1: 2, 2: 4}.get(bits, 2**bits - 1)
     nearest = (values[..., None] - allowed).abs().min(-1).values
     torch.testing.assert_close((snap(values, bits) - values).abs(), nearest)
 

@@ -24,8 +24,8 @@ OUTPUTS, INPUTS = 16, 1024
 
 def random_codes(bits: int, *shape: int) -> NDArray[np.int8]:
     noise = np.random.default_rng(0)
-    if bits == 1:
-        return noise.choice(np.array([-1, 1], dtype=np.int8), shape)
+    if bits <= 2:
+        return noise.choice(np.arange(1 - 2**bits, 2**bits, 2, dtype=np.int8), shape)
     end = 2 ** (bits - 1) - 1
     return noise.integers(-end, end, shape, dtype=np.int8, endpoint=True)
 
@@ -106,6 +106,14 @@ def test_a_scale_too_small_for_16_bits_does_not_become_zero(tmp_path: Path) -> N
 @pytest.mark.parametrize("bits", [1, 2, 3])
 def test_a_palette_holds_every_code(bits: int) -> None:
     codes = random_codes(bits, 4, 33)
+    check_palette(codes, bits)
+
+
+def test_a_palette_of_two_bits_may_hold_whole_numbers() -> None:
+    check_palette(random_codes(3, 4, 33).clip(-2, 1), 2)
+
+
+def check_palette(codes: NDArray[np.int8], bits: int) -> None:
     indices, values = palette(codes, bits)
     assert len(values) == 2**bits
     np.testing.assert_array_equal(values[indices], codes)

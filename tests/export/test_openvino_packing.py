@@ -14,6 +14,7 @@ RANDOM = np.random.default_rng(0)
 SHAPE = (64, 33)
 NARROW = {
     "bits": (np.where(RANDOM.random(SHAPE) < 0.5, -1, 1).astype(np.int8), "u1", 1 / 8),
+    "two bits": (RANDOM.choice(np.array([-3, -1, 1, 3], np.int8), SHAPE), "u2", 1 / 4),
     "four bits": (RANDOM.integers(-8, 8, SHAPE, np.int8), "i4", 1 / 2),
     "three levels": (RANDOM.integers(-1, 2, SHAPE, np.int8), "i4", 1 / 2),
 }

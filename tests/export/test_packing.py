@@ -5,7 +5,7 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from vitc.export.packing import pack, pack_weights, table, width
+from vitc.export.packing import FORMS, Form, narrowest, pack, pack_weights, table
 from vitc.export.passes import editing
 
 runtime = pytest.importorskip("onnxruntime")
@@ -13,14 +13,23 @@ TEXT = """<ir_version: 10, opset_import: ["": 18]>
 g (float[b,ROWS] x) => (float[b,COLUMNS] z) <float s = {0.1}, uint8 u = {128}> {
  q = QuantizeLinear(x, s, u)  d = DequantizeLinear(q, s, u)  w = DequantizeLinear <axis=1> (codes, scales)
  z = MatMul(d, w) }"""
-REACH = {1: (-1, 1), 2: (-2, 1), 3: (-4, 3), 4: (-8, 7), 8: (-127, 127)}
+ONE, TWO, PLAIN_TWO, FOUR = FORMS
+KINDS = {
+    "signs": (range(-1, 2, 2), ONE),
+    "two signs": (range(-3, 4, 2), TWO),
+    "two bits": (range(-2, 2), PLAIN_TWO),
+    "three levels": (range(-1, 2), PLAIN_TWO),
+    "three bits": (range(-4, 4), FOUR),
+    "four bits": (range(-8, 8), FOUR),
+    "odd, of four bits": (range(-7, 8, 2), FOUR),
+    "a byte": (range(-127, 128), None),
+}
 
 
-def random_codes(bits: int, shape: tuple[int, ...]) -> NDArray[np.int8]:
-    low, high = REACH[bits]
-    codes = np.random.default_rng(0).integers(low, high, shape, dtype=np.int8, endpoint=True)
-    codes.flat[:2] = low, high
-    return np.where(codes == 0, 1, codes).astype(np.int8) if bits == 1 else codes
+def random_codes(levels: range, shape: tuple[int, ...]) -> NDArray[np.int8]:
+    codes = np.random.default_rng(0).choice(np.array(levels, np.int8), shape)
+    codes.flat[: len(levels)] = np.array(levels)[: codes.size]
+    return codes
 
 
 def linear(codes: NDArray[np.int8]) -> ir.Model:
@@ -41,34 +50,34 @@ def optimized(model: ir.Model, path: Path, x: NDArray[np.float32]) -> tuple[ir.M
     return ir.load(path), session.run(None, {"x": x})[0]
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4])
-@pytest.mark.parametrize("shape", [(3, 5), (8, 8), (1, 7)], ids=str)
-def test_the_table_undoes_the_packing(bits: int, shape: tuple[int, int]) -> None:
-    codes = random_codes(bits, shape)
-    packed = pack(codes, bits)
-    assert packed.nbytes == -(-codes.size * bits // 8)
-    np.testing.assert_array_equal(table(bits)[packed].ravel()[: codes.size], codes.ravel())
+@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize("shape", [(3, 5), (8, 8), (1, 7), (1, 1), (5, 3, 1, 1)], ids=str)
+def test_the_table_undoes_the_packing(form: Form, shape: tuple[int, ...]) -> None:
+    codes = random_codes(range(form.lowest, form.lowest + form.pitch * 2**form.bits, form.pitch), shape)
+    packed = pack(codes, form)
+    assert packed.nbytes == -(-codes.size * form.bits // 8)
+    np.testing.assert_array_equal(table(form)[packed].ravel()[: codes.size], codes.ravel())
 
 
-@pytest.mark.parametrize(("bits", "wanted"), [(1, 1), (2, 2), (3, 4), (4, 4), (8, None)])
-def test_codes_take_the_fewest_bits_that_hold_them(bits: int, wanted: int | None) -> None:
-    assert width(random_codes(bits, (4, 4))) == wanted
+@pytest.mark.parametrize(("levels", "wanted"), KINDS.values(), ids=KINDS)
+def test_codes_take_the_fewest_bits_that_hold_them(levels: range, wanted: Form | None) -> None:
+    assert narrowest(random_codes(levels, (4, 4) if len(levels) < 16 else (16, 16))) == wanted
 
 
-def test_zero_is_no_sign() -> None:
-    assert width(np.array([[-1, 0, 1]], dtype=np.int8)) == 2
-
-
-@pytest.mark.parametrize("bits", [1, 2, 3, 4, 8])
-@pytest.mark.parametrize("shape", [(16, 8), (7, 5)], ids=["whole bytes", "odd"])
-def test_onnxruntime_unpacks_once_and_multiplies_bytes(bits: int, shape: tuple[int, int], tmp_path: Path) -> None:
-    codes = random_codes(bits, shape)
+@pytest.mark.parametrize(("levels", "form"), KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("shape", [(16, 18), (7, 37)], ids=["whole bytes", "odd"])
+def test_onnxruntime_unpacks_once_and_multiplies_bytes(
+    levels: range, form: Form | None, shape: tuple[int, int], tmp_path: Path
+) -> None:
+    codes = random_codes(levels, shape)
     x = np.random.default_rng(1).standard_normal((3, shape[0]), dtype=np.float32)
     _, wanted = optimized(linear(codes), tmp_path / "plain.onnx", x)
     model = linear(codes)
     pack_weights(model)
     stored = [editing.constant(value) for name, value in model.graph.initializers.items() if "codes" in name]
-    assert sum(array.nbytes for array in stored if array is not None) == -(-codes.size * {3: 4}.get(bits, bits) // 8)
+    assert sum(array.nbytes for array in stored if array is not None) == -(
+        -codes.size * (form.bits if form else 8) // 8
+    )
     loaded, found = optimized(model, tmp_path / "packed.onnx", x)
     np.testing.assert_array_equal(found, wanted)
     assert [node.op_type for node in loaded.graph] == ["QuantizeLinear", "MatMulIntegerToFloat"]
@@ -79,7 +88,7 @@ def test_onnxruntime_unpacks_once_and_multiplies_bytes(bits: int, shape: tuple[i
 
 
 def test_unpacked_codes_keep_their_name_and_shape() -> None:
-    model = linear(random_codes(4, (7, 5)))
+    model = linear(random_codes(range(-8, 8), (7, 5)))
     pack_weights(model)
     values = {value.name: value for node in model.graph for value in node.inputs if value is not None}
     assert values["codes"].shape == [7, 5]

@@ -87,3 +87,11 @@ def test_a_bias_taken_in_does_not_hide_the_product(image: Any) -> None:
     (kernel,) = ov_graph.kernels(made, runtime)
     assert kernel.operator == "MatMul in FullyConnected"
     assert (kernel.inputs[0], kernel.outputs[0]) == (("f32", (2, 8)), ("f32", (2, 4)))
+
+
+def test_a_scale_taken_in_does_not_hide_the_product(image: Any) -> None:
+    product = op.matmul(rounded(image), weights("head.weight_codes"), transpose_a=False, transpose_b=False)
+    made = model(op.multiply(product, op.constant(np.array([[1.0, 2.0, 3.0, 4.0]], np.float32))), image)
+    runtime = openvino.Core().compile_model(made, "CPU").get_runtime_model()
+    (kernel,) = ov_graph.kernels(made, runtime)
+    assert kernel.operator == "MatMul in FullyConnected"

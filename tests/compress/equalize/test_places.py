@@ -35,6 +35,7 @@ class Attention(nn.Module):
             "mask of the image": lambda: functional.scaled_dot_product_attention(q, k, v, scores),
             "dropout": lambda: functional.scaled_dot_product_attention(q, k, v, dropout_p=0.5),
             "written out": lambda: scores.softmax(-1) @ v,
+            "one bit": lambda: torch.ops.vitc.binary_softmax(scores, [0.1] * HEADS) @ v,
             "softmax of the other axis": lambda: scores.softmax(-2) @ v,
             "softmax turned": lambda: scores.softmax(-1).mT @ v,
             "softmax mixed": lambda: self.mix(scores.softmax(-1)) @ v,
@@ -73,6 +74,11 @@ class Norms(nn.Module):
 def values(how: str) -> list[Place]:
     program = trace(Attention(how).eval(), (4, WIDTH))
     return list(find_values(program, Labels(program)))
+
+
+def test_shares_of_one_bit_do_not_sum_to_one() -> None:
+    (place,) = values("one bit")
+    assert not place.shiftable
 
 
 @pytest.mark.parametrize("how", ["fused", "mask shows some", "written out"])

@@ -17,6 +17,7 @@ from vitc.compress.recover import Recover
 from vitc.compress.recover.checkpoint import NAME
 from vitc.compress.recover.training import How
 from vitc.compress.structure import Prune
+from vitc.compress.weights import highest, pitch
 from vitc.errors import UserError
 from vitc.models.backbone import Backbone
 
@@ -61,7 +62,7 @@ def test_what_pruning_cost_is_learned_back(teacher: Backbone, images: Tensor) ->
     assert "--recover 60steps:fp32 repeats it" in aids.losses.notes[-1]
 
 
-@pytest.mark.parametrize(("weight_bits", "activation_bits"), [(4, 4), (1, 8)])
+@pytest.mark.parametrize(("weight_bits", "activation_bits"), [(4, 4), (2, 8), (1, 8)])
 def test_codes_and_ranges_learn_and_stay_codes(
     teacher: Backbone, images: Tensor, tmp_path: Path, weight_bits: int, activation_bits: int
 ) -> None:
@@ -75,8 +76,8 @@ def test_codes_and_ranges_learn_and_stay_codes(
     assert before.keys() == after.keys()
     assert any(not torch.equal(before[name], after[name]) for name in before)
     for name, (bits, found) in with_bits(made).items():
-        ends = {-1, 1} if bits == 1 else set(range(1 - 2 ** (bits - 1), 2 ** (bits - 1)))
-        assert set(found.unique().tolist()) <= ends, name
+        allowed = range(-highest(bits), highest(bits) + 1, pitch(bits))
+        assert set(found.unique().tolist()) <= set(allowed), name
 
 
 def codes(backbone: Backbone) -> dict[str, Tensor]:

@@ -5,9 +5,10 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
+from vitc.compress.binary_softmax import BINARY
 from vitc.compress.graph import as_node, tensor
 from vitc.compress.quantize import Quantize
-from vitc.compress.recover.rounded import Layer, Passed, Range, rounded
+from vitc.compress.recover.rounded import Layer, OneBit, Passed, Range, rounded
 from vitc.models.backbone import Backbone, Preprocessing
 
 
@@ -67,10 +68,10 @@ def test_known_float_weights_are_where_it_starts(program: GraphModule) -> None:
     name = str(as_node(site.args[1]).target).removesuffix("_codes")
     plain = rounded(program, site, {})
     assert isinstance(plain, Layer)
-    moved = plain.weight.detach() + 0.3 * plain.log_scale.detach().exp()
+    moved = plain.learned.detach() + 0.3 * plain.log_scale.detach().exp()
     known = rounded(program, site, {name: moved})
     assert isinstance(known, Layer)
-    torch.testing.assert_close(known.weight.detach(), moved)
+    torch.testing.assert_close(known.learned.detach(), moved)
     x = given(site)
     torch.testing.assert_close(known(x), plain(x))
 
@@ -86,6 +87,29 @@ def test_a_range_learns_its_scale(program: GraphModule) -> None:
         module.log_scale.add_(0.2)
     module.write(program, node)
     torch.testing.assert_close(operator(x, *node.args[1:]), module(x).detach(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_softmax_of_one_bit_learns_its_scales_and_passes_gradients_to_its_shares(program: GraphModule) -> None:
+    x = next(iter(program.graph.nodes))
+    with program.graph.inserting_after(x):
+        node = program.graph.call_function(BINARY, (x, [0.3, 0.2]))
+    module = rounded(program, node, {})
+    assert isinstance(module, OneBit)
+    scores = torch.randn(3, 2, 5, 5, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    found = module(scores)
+    torch.testing.assert_close(found.detach(), BINARY(scores.detach(), [0.3, 0.2]))
+    weight = torch.randn(found.shape, generator=torch.Generator().manual_seed(2))
+    (found * weight).sum().backward()
+    (wanted,) = torch.autograd.grad((scores.softmax(-1) * weight).sum(), scores)
+    torch.testing.assert_close(scores.grad, wanted)
+    counted = BINARY(scores.detach(), [1.0, 1.0])
+    slopes = (counted * weight).sum((0, 2, 3)) * torch.tensor([0.3, 0.2])  # by the logarithm
+    assert module.log_scale.grad is not None
+    torch.testing.assert_close(module.log_scale.grad.flatten(), slopes)
+    with torch.no_grad():
+        module.log_scale.add_(0.5)
+    module.write(program, node)
+    torch.testing.assert_close(BINARY(scores.detach(), node.args[1]), module(scores).detach())
 
 
 def test_other_rounding_lets_gradients_through(program: GraphModule) -> None:

@@ -20,11 +20,15 @@ def backbone(small_vit: Callable[..., Backbone]) -> Backbone:
     return small_vit(depth=1)
 
 
-@pytest.fixture(scope="module", params=["float", "w4a4", "attention"])
+@pytest.fixture(scope="module", params=["float", "w4a4", "attention", "one bit"])
 def given(request: pytest.FixtureRequest, backbone: Backbone) -> Backbone:
     if request.param == "float":
         return backbone
-    how = Quantize(4, 4) if request.param == "w4a4" else Quantize(8, 8, attention=True, axiswise=True)
+    how = {
+        "w4a4": Quantize(4, 4),
+        "attention": Quantize(8, 8, attention=True, axiswise=True),
+        "one bit": Quantize(8, 8, binary_attention=True),
+    }[request.param]
     return how.apply(backbone, [IMAGES])
 
 
@@ -61,15 +65,20 @@ def test_what_it_learns_is_its_own_and_becomes_a_backbone(given: Backbone) -> No
     assert (answers(made) - answers(given)).abs().max() > 0.01
 
 
-def test_codes_and_scales_learn_at_rates_of_their_own(backbone: Backbone) -> None:
-    assert [group["lr"] for group in Student(backbone).groups(1.0, 2.0, 3.0)] == [1.0]
-    student = Student(Quantize(4, 4).apply(backbone, [IMAGES]))
-    groups = student.groups(1.0, 2.0, 3.0)
+@pytest.mark.parametrize("bits", [4, 2, 1])
+def test_codes_and_scales_learn_at_rates_of_their_own(backbone: Backbone, bits: int) -> None:
+    rates = {"weight": 2.0, "steps": 2.0, "log_scale": 3.0}
+    plain = Student(backbone)
+    assert [group["lr"] for group in plain.groups(1.0, rates)] == [1.0]
+    student = Student(Quantize(bits, 8).apply(backbone, [IMAGES]))
+    assert (student.in_signs, plain.in_signs) == (bits < 3, False)
+    groups = student.groups(1.0, rates)
     assert [group["lr"] for group in groups] == [group["initial"] for group in groups] == [1.0, 2.0, 3.0]
     others, codes, scales = (len(group["params"]) for group in groups)
     assert others + codes + scales == len(student.learned())
     assert scales == sum(name.endswith("log_scale") for name in student.learned())
     assert codes == 6, "patches, four layers of a block, the head"
+    assert sum(one.endswith(".steps") for one in student.learned()) == (4 if bits < 3 else 0), "but for first and last"
 
 
 def test_batch_norms_are_folded_and_stay_as_they_were() -> None:

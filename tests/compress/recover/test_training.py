@@ -110,7 +110,7 @@ def test_labels_are_learned_where_they_are_known() -> None:
     pupil, without = Training(student(), lesson(None, time, labels), how), Training(student(), lesson(None, time), how)
     for one in (pupil, without):
         state = one._begun()
-        model, optimizer = one.student, torch.optim.AdamW(one.student.groups(how.rate, 0.0, 0.0))
+        model, optimizer = one.student, torch.optim.AdamW(one.student.groups(how.rate, {}))
         for step in range(state.steps):
             state.step = step
             one._step(state, model, optimizer)

@@ -39,5 +39,5 @@ def test_where_a_search_misleads_the_full_range_is_taken() -> None:
     full, searched = (correct(*Nearest((shrink,)).codes(layer.weight, 2), layer) for shrink in (1.0, 0.2))
     found = Bias(Nearest((0.2,))).apply(layer.weight, layer.bias, moments, 2)
     assert layer.error(found) == layer.error(full) < layer.error(searched)
-    other = Bias(Nearest((0.9,))).apply(layer.weight, layer.bias, moments, 2)
+    other = Bias(Nearest((0.74,))).apply(layer.weight, layer.bias, moments, 2)
     assert layer.error(other) < layer.error(full)

@@ -6,7 +6,7 @@ from vitc.compress.moments import Moments
 from vitc.compress.rounding.descent import Descent, descend
 from vitc.compress.rounding.gptq import BLOCK, Gptq
 from vitc.compress.rounding.rounded import Exact
-from vitc.compress.weights import highest, keep_pairs, snap
+from vitc.compress.weights import highest, keep_pairs, pitch, snap
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -40,7 +40,7 @@ def test_every_sweep_lowers_errors_until_no_code_wants_to_move(width: int, bits:
         pytest.fail("it never comes to rest")
     assert codes.abs().max() <= highest(bits)
     for column in range(width):
-        for turn in (-2, 2) if bits == 1 else (-1, 1):
+        for turn in (-pitch(bits), pitch(bits)):
             other = codes.clone()
             other[:, column] = (codes[:, column] + turn).clamp(-highest(bits), highest(bits))
             if bits == 8:

@@ -7,7 +7,7 @@ from torch import Tensor
 from vitc.compress.moments import Moments
 from vitc.compress.rounding.erq import Erq, refine, round_by_halves
 from vitc.compress.rounding.rounded import Exact
-from vitc.compress.weights import highest, quantize_channels, snap
+from vitc.compress.weights import highest, pitch, quantize_channels, snap
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -24,7 +24,7 @@ def error(codes: Tensor, steps: Tensor, hessian: Tensor) -> Tensor:
     return (off @ hessian * off).sum(1)
 
 
-@pytest.mark.parametrize("bits", [1, 3, 8])
+@pytest.mark.parametrize("bits", [1, 2, 3, 8])
 @pytest.mark.parametrize("width", [1, 2, 33])
 def test_every_turn_lowers_the_error(width: int, bits: int) -> None:
     steps, hessian = drawn(6, width, seed=2) * highest(bits) / 2, hessian_of(width)
@@ -33,7 +33,7 @@ def test_every_turn_lowers_the_error(width: int, bits: int) -> None:
         after = refine(steps, hessian, bits, turns)
         assert (error(after, steps, hessian) <= error(before, steps, hessian) * (1 + 1e-9)).all()
         assert after.abs().max() <= highest(bits)
-        assert ((after - snap(steps, bits)).abs().sum(1) <= turns * (2 if bits == 1 else 1)).all()
+        assert ((after - snap(steps, bits)).abs().sum(1) <= turns * pitch(bits)).all()
         before = after
     assert width < 33 or (error(after, steps, hessian) < error(snap(steps, bits), steps, hessian)).any()
 
@@ -61,9 +61,9 @@ def test_halves_in_float_make_up_for_halves_in_codes(width: int, bits: int) -> N
 
 
 def test_two_columns_come_out_as_well_as_can_be() -> None:
-    steps, hessian = torch.tensor([[0.4, 0.4]], dtype=torch.float64), torch.tensor([[1.0, 0.99], [0.99, 1.0]]).double()
-    every = torch.tensor(list(product((-1.0, 0.0, 1.0), repeat=2)), dtype=torch.float64)
-    best = error(every, steps.expand(9, -1), hessian).min()
+    steps, hessian = torch.tensor([[1.8, 1.8]], dtype=torch.float64), torch.tensor([[1.0, 0.99], [0.99, 1.0]]).double()
+    every = torch.tensor(list(product((-3.0, -1.0, 1.0, 3.0), repeat=2)), dtype=torch.float64)
+    best = error(every, steps.expand(16, -1), hessian).min()
     assert error(round_by_halves(steps, hessian, 2, 100), steps, hessian) == best
     assert error(snap(steps, 2), steps, hessian) > best
 

@@ -5,7 +5,8 @@ from vitc.export.passes.known_shapes import KnownShapes
 
 TEXT = """<ir_version: 10, opset_import: ["": 18]>
 g (float[b,6,4] x, float[b,4,6] y, float[6,2] m) => (z)
-<int64[4] four = {-1, 6, 2, 2}, int64[2] lost = {-1, 5}, float[4] row = {1, 2, 3, 4}> { z = NODE }"""
+<int64[4] four = {-1, 6, 2, 2}, int64[2] lost = {-1, 5}, int64[1] last = {-1}, float[4] row = {1, 2, 3, 4}>
+{ z = NODE }"""
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,9 @@ g (float[b,6,4] x, float[b,4,6] y, float[6,2] m) => (z)
         ("Add(row, x)", ["b", "6", "4"]),
         ("Add(x, y)", None),
         ("Softmax(x)", ["b", "6", "4"]),
+        ("ReduceMax(x, last)", ["b", "6", "1"]),
+        ("ReduceMax <keepdims=0> (x, last)", None),
+        ("GreaterOrEqual(x, row)", ["b", "6", "4"]),
         ("Einsum <equation='bij->bj'> (x)".replace("'", '"'), None),
     ],
 )

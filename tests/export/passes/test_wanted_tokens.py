@@ -11,12 +11,15 @@ from vitc.export.passes.wanted_tokens import WantedTokens
 HEAD = """<ir_version: 10, opset_import: ["": 21]>
 g (float[b,5,4] x) => (RESULT)
 <float[4,4] w, float[4] gain = {1, 2, 3, 4}, int64 second = {1}, int64 third = {2}, int64[4] heads = {-1, 5, 2, 2},
- int64[3] whole = {-1, 5, 4}, float s = {0.5}, uint8 u = {7}> { NODES }"""
+ int64[3] whole = {-1, 5, 4}, int64[1] last = {-1}, float s = {0.5}, uint8 u = {7}> { NODES }"""
 MLP = """n = LayerNormalization <axis=-1> (x, gain)  q = QuantizeLinear(n, s, u)  d = DequantizeLinear(q, s, u)
          p = MatMul(d, w)  a = Add(p, gain)  y = Add(a, x)  z = Gather <axis=1> (y, second)"""
 ATTENTION = """f = Reshape(x, heads)  q = Transpose <perm=[0, 2, 1, 3]> (f)  k = Transpose <perm=[0, 2, 3, 1]> (f)
   m = MatMul(q, k)  a = Softmax(m)  t = MatMul(a, q)  o = Transpose <perm=[0, 2, 1, 3]> (t)  y = Reshape(o, whole)
   z = Gather <axis=1> (y, second)"""
+OF_ONE_BIT = ATTENTION.replace(
+    "a = Softmax(m)", "l = ReduceMax(m, last)  c = Sub(l, s)  e = GreaterOrEqual(m, c)  a = Cast <to=1> (e)"
+)
 X = np.random.default_rng(0).standard_normal((3, 5, 4), dtype=np.float32)
 
 
@@ -32,7 +35,7 @@ def answers(made: ir.Model) -> list[NDArray[np.float32]]:
     return list(map(np.asarray, ReferenceEvaluator(ir.to_proto(made)).run(None, {"x": X})))
 
 
-@pytest.mark.parametrize("nodes", [MLP, ATTENTION], ids=["mlp", "attention"])
+@pytest.mark.parametrize("nodes", [MLP, ATTENTION, OF_ONE_BIT], ids=["mlp", "attention", "of one bit"])
 def test_what_one_token_needs_gives_the_same(nodes: str) -> None:
     made = model(nodes)
     wanted = answers(made)
@@ -40,11 +43,12 @@ def test_what_one_token_needs_gives_the_same(nodes: str) -> None:
     np.testing.assert_allclose(answers(made)[0], wanted[0], rtol=1e-5)
 
 
-def test_all_but_keys_and_values_are_computed_for_one_token() -> None:
-    made = model(ATTENTION)
+@pytest.mark.parametrize(("nodes", "weighs"), [(ATTENTION, "Softmax"), (OF_ONE_BIT, "Cast")])
+def test_all_but_keys_and_values_are_computed_for_one_token(nodes: str, weighs: str) -> None:
+    made = model(nodes)
     WantedTokens()(made)
     shapes = {node.op_type: list(map(str, node.outputs[0].shape or ())) for node in made.graph}
-    assert shapes["Softmax"] == ["b", "2", "1", "5"], "one query, all keys"
+    assert shapes[weighs] == ["b", "2", "1", "5"], "one query, all keys"
     keys = next(node for node in made.graph if node.op_type == "Reshape")
     assert keys.inputs[0] is made.graph.inputs[0]
 
