@@ -128,11 +128,7 @@ class Recipe:
         if self.merge and self.drop:
             raise UserError("--merge and --drop both take tokens away; choose one")
         _check_together(self.steps)  # each of which refuses what it cannot mean
-        for word in ("equalize", "attention", "binary_attention", "axiswise", "exclude", "keep", "layers"):
-            if self.ptq == "off" and getattr(self, word):
-                raise UserError(
-                    f"--{word.replace('_', '-')} goes with quantization; leave it out, or choose --ptq int8"
-                )
+        self._check_bits()
         if self.calib and not self.calibrated:
             raise UserError("--calib goes with quantization and --prune; leave it out, or choose --ptq int8")
         self._check_recovery()
@@ -159,6 +155,15 @@ class Recipe:
             how = dataclasses.replace(technique.how, attention_first=alone)
             return dataclasses.replace(technique, seed=self.seed, how=how)
         return technique
+
+    def _check_bits(self) -> None:
+        for word in ("equalize", "attention", "binary_attention", "axiswise", "exclude", "keep", "layers"):
+            if self.ptq == "off" and getattr(self, word):
+                raise UserError(
+                    f"--{word.replace('_', '-')} goes with quantization; leave it out, or choose --ptq int8"
+                )
+        if self.keep and not self.layers and self.technique and self.technique.weight_bits == WIDE:
+            raise UserError(f"--keep leaves layers at {WIDE} bits, and {self.ptq} has no fewer; choose --ptq binary")
 
     def _check_recovery(self) -> None:
         if not self.recover:

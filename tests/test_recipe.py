@@ -8,6 +8,7 @@ from vitc.compress.quantize import Quantize
 from vitc.compress.recover import Recover
 from vitc.compress.structure import Prune
 from vitc.compress.tokens import Merge
+from vitc.compress.widths import Override
 from vitc.errors import UserError
 from vitc.recipe import PTQ, Recipe
 
@@ -77,6 +78,14 @@ def test_attention_of_one_bit_goes_with_any_quantization_and_with_none_it_is_ref
     assert technique.precision.endswith("-binary-attention")
     with pytest.raises(UserError, match="--binary-attention goes with quantization; leave it out, or choose"):
         Recipe(ptq="off", binary_attention=True)
+
+
+def test_layers_that_keep_their_bits_are_named_or_counted() -> None:
+    technique = Recipe(ptq="binary", keep=("2", "blocks.0.*", "depthwise")).technique
+    assert technique is not None
+    assert technique.keep == 2
+    assert technique.layers == (Override("blocks.0.*", 8), Override("depthwise", 8))
+    assert Recipe(keep=("1",), layers={"blocks.0.*": {"weight_bits": 1}}).technique is not None
 
 
 def test_what_is_off_is_no_technique() -> None:

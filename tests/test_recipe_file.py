@@ -106,6 +106,8 @@ def test_flags_lie_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) 
         ("recover_data = 'photos'", "--recover-data goes with --recover"),
         ("recover = '30'\nptq = 'off'", "--recover has nothing to recover from"),
         ("recover = '30'\nptq = 'off'\nmerge = '8'", "--recover learns from images; name some with --recover-data"),
+        ("keep = ['2']", "--keep leaves layers at 8 bits, and int8 has no fewer"),
+        ("ptq = 'off'\nkeep = ['2']", "--keep goes with quantization"),
         ("data = 'none'", "--data none leaves nothing to calibrate with"),
         ("seed = ", "is not TOML"),
         ("seed = 1\nseed = 2", "is not TOML"),
