@@ -1,9 +1,9 @@
-"""What a teacher said of some views, kept small: the shares of its first classes, and what its last layer read.
+"""What a teacher said of some views, kept small: the shares of its first classes, and features.
 
 Shares that are left out are taken to be equal (TinyViT, arXiv 2207.10666, stores logits so).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from ...atomic import replacing
 
 KEPT = 100
 """Classes whose shares are kept, where there are more."""
+FEATURES = "features."
+"""What their names begin with in a file."""
 
 
 @dataclass(frozen=True)
@@ -25,31 +27,42 @@ class Answers:
     """[N, K], logarithms, in half precision."""
     classes: Tensor
     """[N, K], whose shares these are."""
-    features: Tensor
-    """[N, ...], in half precision; [N, 0] where there are none."""
+    features: Mapping[str, Tensor]
+    """[N, ...] each, in half precision."""
 
-    def at(self, places: Sequence[int], outputs: int) -> tuple[Tensor, Tensor]:
+    def at(self, places: Sequence[int], outputs: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Shares of all classes [B, outputs], and features."""
         rows = list(places)
-        return dense(self.shares[rows], self.classes[rows], outputs), self.features[rows].float()
+        features = {name: one[rows].float() for name, one in self.features.items()}
+        return dense(self.shares[rows], self.classes[rows], outputs), features
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that it holds, by name."""
+        return {"shares": self.shares, "classes": self.classes} | {
+            FEATURES + name: one for name, one in self.features.items()
+        }
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> "Answers":
+        """What gave such `tensors`."""
+        features = {name.removeprefix(FEATURES): one for name, one in tensors.items() if name.startswith(FEATURES)}
+        return cls(tensors["shares"], tensors["classes"], features)
 
     def save(self, path: Path) -> None:
         """Write them, whole or not at all."""
-        tensors = {"shares": self.shares, "classes": self.classes, "features": self.features}
         with replacing(path) as partial:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
+            save_file({name: tensor.contiguous() for name, tensor in self.tensors().items()}, partial)
 
     @classmethod
     def load(cls, path: Path) -> "Answers":
         """What `save` wrote."""
-        return cls(**load_file(path))
+        return cls.of(load_file(path))
 
 
-def sparse(logits: Tensor, features: Tensor | None) -> Answers:
+def sparse(logits: Tensor, features: Mapping[str, Tensor]) -> Answers:
     """What is kept of a teacher's answers."""
     shares, classes = logits.float().log_softmax(1).topk(min(KEPT, logits.shape[1]), dim=1)
-    kept = logits.new_zeros(len(logits), 0) if features is None else features
-    return Answers(shares.half(), classes.int(), kept.half())
+    return Answers(shares.half(), classes.int(), {name: one.half() for name, one in features.items()})
 
 
 def dense(shares: Tensor, classes: Tensor, outputs: int) -> Tensor:

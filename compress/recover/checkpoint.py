@@ -30,7 +30,8 @@ class State:
     optimizer: dict[str, Any] = field(default_factory=dict)
     average: dict[str, Tensor] = field(default_factory=dict)
     """Of what was learned, over about the last pass."""
-    compares_features: bool = False
+    compared: list[str] = field(default_factory=list)
+    """The features that mean the same to student and teacher."""
 
     def save(self, folder: Path | None) -> None:
         """Put it in a folder, if there is one."""

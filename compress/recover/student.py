@@ -1,4 +1,4 @@
-"""A backbone as something that learns: its answers, what its last layer reads, and what it becomes afterwards.
+"""A backbone as something that learns: its answers, what it knows on the way, and what it becomes afterwards.
 
 Norms stay as they are in eval mode, and nothing is dropped out: what learns is the program that will be exported. Of a
 quantized program the codes learn through float weights that round to them, and ranges learn too.
@@ -16,19 +16,18 @@ from torch.fx import Graph, GraphModule, Node
 from ...models.backbone import FLOAT, Backbone
 from ...models.program import trace
 from ..fold_norm import fold
-from ..graph import VIEWS, WEIGHTED, as_node, assign, attribute
-from ..ops import QUANTIZED
-from ..walk import ROUNDS
+from ..graph import as_node, assign, aten, attribute
 from .in_turn import waiting
+from .loss import LAST
 from .rounded import STEPS, Layer, Rounded, rounded
+from .stages import features_of, find_stages
 
-LAYERS = (*WEIGHTED, *QUANTIZED.values())
 PREFIX = "learned_"
 """How the modules are called that stand for a program's rounding operators."""
 
 
 class Student(nn.Module):
-    """Images in; answers, and what the last layer reads, out."""
+    """Images in; answers, and features, out."""
 
     def __init__(self, backbone: Backbone, floats: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
@@ -41,8 +40,8 @@ class Student(nn.Module):
         modules = (getattr(self.net, PREFIX + node.name) for node in waiting(program))
         self._late = [module for module in modules if isinstance(module, Layer)]
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Logits [N, classes], and features where the program has any."""
+    def forward(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits [N, classes]; what the last layer reads, if any, and the first token behind each stage."""
         logits, features = self.net(images)
         return logits.flatten(1), features
 
@@ -110,8 +109,11 @@ def learning(program: GraphModule, floats: Mapping[str, Tensor]) -> GraphModule:
         if node.op == "get_attr":
             held[str(node.target)] = own(attribute(program, node))
     (answer,) = node.all_input_nodes
-    features = features_of(answer)
-    graph.output((copies[answer], copies[features] if features else None))
+    last = features_of(answer)
+    features = {LAST: copies[last]} if last else {}
+    for name, stage in find_stages(program).items():
+        features[name] = graph.call_function(aten.select.int, (copies[stage], 1, 0))
+    graph.output((copies[answer], features))
     for node in reversed(graph.nodes):
         if node.op == "get_attr" and not node.users:  # codes: their layers hold float weights
             graph.erase_node(node)
@@ -121,14 +123,3 @@ def learning(program: GraphModule, floats: Mapping[str, Tensor]) -> GraphModule:
 def own(value: Any) -> Any:
     """A parameter of its own, with the same values; anything else as it is, as it does not learn."""
     return nn.Parameter(value.detach().clone(), value.is_floating_point()) if isinstance(value, nn.Parameter) else value
-
-
-def features_of(answer: Node) -> Node | None:
-    """What the last layer reads, before it is rounded; None where the answer comes from elsewhere."""
-    node = answer
-    while node.target in VIEWS:
-        node = as_node(node.args[0])
-    if node.target not in LAYERS:
-        return None
-    source = as_node(node.args[0])
-    return as_node(source.args[0]) if source.target in ROUNDS else source

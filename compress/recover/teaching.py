@@ -51,14 +51,15 @@ class Teaching:
         parts = [
             self.answer(self.views.drawn(mine[at : at + self.batch], number)) for at in range(0, share, self.batch)
         ]
-        together = [
-            torch.cat(tensors) for tensors in zip(*((p.shares, p.classes, p.features) for p in parts), strict=True)
-        ]
-        gathered = [self.accelerator.gather(one.to(self.accelerator.device)).cpu() for one in together]
-        return Answers(*(one[: len(self.places)] for one in gathered))
+        found = {}
+        for name in parts[0].tensors():
+            whole = torch.cat([part.tensors()[name] for part in parts])
+            gathered = self.accelerator.gather(whole.to(self.accelerator.device)).cpu()
+            found[name] = gathered[: len(self.places)]
+        return Answers.of(found)
 
     def answer(self, images: Tensor) -> Answers:
         """What it says of some images."""
         with torch.no_grad():
             logits, features = self.teacher(images.to(self.accelerator.device))
-        return sparse(logits.cpu(), None if features is None else features.cpu())
+        return sparse(logits.cpu(), {name: one.cpu() for name, one in features.items()})

@@ -5,7 +5,7 @@ Each step is a function of its number, the seed and the images, so a run that wa
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from . import devices
 from .checkpoint import State
 from .duration import BF16, FP32, Duration
 from .in_turn import waits
-from .loss import Wanted, Weights, distance, loss
+from .loss import Feature, Wanted, Weights, loss, variance
 from .plan import Costs, Course, steps_in
 from .rounded import STEPS, WEIGHT
 from .student import Student
@@ -93,7 +93,8 @@ class Training:
         self.student = student.to(self.device)
         teacher = lesson.teacher.to(self.device)
         self.teaching = Teaching(teacher, lesson.views, self.places, self.batch, self.accelerator, lesson.folder)
-        self.wanted = [self._answers(teacher, places) for places in self._parts()]
+        self.wanted, known = self._held_answers(teacher)
+        self.known = {name: Feature(one, variance(one)) for name, one in known.items()}
 
     def run(self, advance: Callable[[int], None]) -> State:
         """Learn, or go on learning; the student is left as the best there was. `advance` is told of percents."""
@@ -122,23 +123,23 @@ class Training:
 
     def _begun(self) -> State:
         """The state before the first step: what is measured is measured now, and then fixed."""
-        apart, features = self._held_out()
+        apart, compared = self._held_out()
         duration = self.lesson.duration
         state = State(duration.steps or 0, duration.precision or FP32, history=[apart])
-        state.compares_features = features < AGREES
+        state.compared = compared
         if duration.minutes is not None:
-            state.precision, state.steps = self._measured(duration.minutes * 60, duration.precision)
+            state.precision, state.steps = self._measured(duration.minutes * 60, duration.precision, compared)
         state.learned = state.best = copied(self.student.learned())
         state.average = copied(state.learned)
         self._save(state)
         return state
 
-    def _measured(self, budget: float, precision: str | None) -> tuple[str, int]:
+    def _measured(self, budget: float, precision: str | None, compared: Collection[str]) -> tuple[str, int]:
         """The faster arithmetic, unless one is asked for, and the steps that there is time for."""
         wanted = self.teaching.of(0)  # in time that counts
         images = self.lesson.views.drawn(self.places[: self.batch], 0)
         rows = range(self.batch)[self.accelerator.process_index :: self.accelerator.num_processes] or range(1)
-        target = self._wanted(wanted.at(rows, self._outputs()), rows, compares=False)
+        target = self._wanted(wanted.at(rows, self._outputs()), rows, compared)
 
         def work(name: str) -> None:
             with self._arithmetic(name):
@@ -170,7 +171,7 @@ class Training:
         order = shuffled(len(self.places), self.lesson.views.seed, number + 1)
         rows = order[at * self.batch : (at + 1) * self.batch]
         rows = rows[self.accelerator.process_index :: self.accelerator.num_processes] or rows[:1]
-        wanted = self._wanted(self.teaching.of(view).at(rows, self._outputs()), rows, compares=state.compares_features)
+        wanted = self._wanted(self.teaching.of(view).at(rows, self._outputs()), rows, state.compared)
         images = self.lesson.views.drawn([self.places[row] for row in rows], view).to(self.device)
         for group in optimizer.param_groups:
             group["lr"] = group["initial"] * rate_at(state.step, state.steps, self.how.warmup)
@@ -189,11 +190,14 @@ class Training:
         for name, value in self.student.learned().items():
             state.average[name].lerp_(value, share)
 
-    def _wanted(self, answers: tuple[Tensor, Tensor], rows: Sequence[int], *, compares: bool) -> Wanted:
-        shares, features = (one.to(self.device) for one in answers)
+    def _wanted(
+        self, answers: tuple[Tensor, dict[str, Tensor]], rows: Sequence[int], compared: Collection[str]
+    ) -> Wanted:
+        shares, features = answers
         labels = self.lesson.labels
         known = None if labels is None else labels[[self.places[row] for row in rows]].to(self.device)
-        return Wanted(shares, features if compares else None, known)
+        of = {name: Feature(features[name].to(self.device), self.known[name].variance) for name in compared}
+        return Wanted(shares.to(self.device), of, known)
 
     def _check(self, state: State, optimizer: Any) -> None:
         """Look at the held-out images by the average of what was learned, remember the best, save."""
@@ -211,24 +215,23 @@ class Training:
             state.save(self.lesson.folder)
         self.accelerator.wait_for_everyone()
 
-    def _held_out(self) -> tuple[float, float]:
-        """How far the answers on held-out images are from the teacher's, and what the last layer reads."""
-        apart = features = 0.0
-        for places, (logits, read) in zip(self._parts(), self.wanted, strict=True):
-            found, mine = self._answers(self.student, places)
-            kl = functional.kl_div(found.log_softmax(1), logits.log_softmax(1), reduction="sum", log_target=True)
-            apart += float(kl)
-            if mine is None or read is None or mine.shape != read.shape:
-                features = math.inf
-            else:
-                features += float(distance(mine, read)) * len(places)
-        return apart / len(self.held), features / len(self.held)
+    def _held_out(self) -> tuple[float, list[str]]:
+        """How far the answers on held-out images are from the teacher's, and which features mean the same."""
+        found, features = self._held_answers(self.student)
+        apart = functional.kl_div(
+            found.log_softmax(1), self.wanted.log_softmax(1), reduction="batchmean", log_target=True
+        )
+        shown = [
+            name for name, one in self.known.items() if name in features and features[name].shape == one.wanted.shape
+        ]
+        return float(apart), [name for name in shown if self.known[name].distance(features[name]) < AGREES]
 
-    def _answers(self, model: Student, places: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-        """What a model says of images as they are scored."""
+    def _held_answers(self, model: Student) -> tuple[Tensor, dict[str, Tensor]]:
+        """What a model says of the held-out images as they are scored, and its features."""
         with torch.no_grad():
-            logits, features = model(self.lesson.views.plain(places).to(self.device))
-        return logits, features
+            parts = [model(self.lesson.views.plain(places).to(self.device)) for places in self._parts()]
+        features = {name: torch.cat([part[name] for _, part in parts]) for name in parts[0][1]}
+        return torch.cat([logits for logits, _ in parts]), features
 
     def _arithmetic(self, precision: str) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=precision == BF16)
@@ -241,7 +244,7 @@ class Training:
         return len(self.places) // self.batch
 
     def _outputs(self) -> int:
-        return self.wanted[0][0].shape[1]
+        return self.wanted.shape[1]
 
 
 def ended(state: State, interval: int, alone: float = 0.0) -> bool:

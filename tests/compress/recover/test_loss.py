@@ -1,29 +1,39 @@
 import pytest
 import torch
 
-from vitc.compress.recover.loss import Wanted, Weights, distance, loss
+from vitc.compress.recover.loss import LAST, Feature, Wanted, Weights, loss, variance
 
 LOGITS = torch.tensor([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]])
 
 
 def test_the_same_answers_cost_nothing() -> None:
     features = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
-    cost = loss(LOGITS, features, Wanted(LOGITS.softmax(1), features), Weights())
+    wanted = Wanted(LOGITS.softmax(1), {LAST: Feature(features, variance(features))})
+    cost = loss(LOGITS, {LAST: features}, wanted, Weights())
     assert float(cost) == pytest.approx(0, abs=1e-6)
 
 
 def test_each_part_counts_for_its_weight() -> None:
-    shares, features = torch.eye(3)[:2], torch.tensor([[1.0, 0.0], [0.0, 2.0]])
-    found = torch.zeros(2, 2)
-    plain = loss(LOGITS, None, Wanted(shares, features), Weights())
+    shares, feature = torch.eye(3)[:2], Feature(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([1.0, 4.0]))
+    found = {LAST: torch.zeros(2, 2), "a": torch.zeros(2, 2), "b": torch.ones(2, 2)}
+    plain = loss(LOGITS, found, Wanted(shares), Weights())
     assert float(plain) == pytest.approx(-float(LOGITS.log_softmax(1).diag().mean()))
-    with_features = loss(LOGITS, found, Wanted(shares, features), Weights(features=2.0))
-    assert float(with_features - plain) == pytest.approx(2 * float(distance(found, features)))
-    with_labels = loss(LOGITS, None, Wanted(shares, None, torch.tensor([0, 1])), Weights(labels=3.0))
+    assert float(loss(LOGITS, found, Wanted(shares), Weights(shares=0.5))) == pytest.approx(0.5 * float(plain))
+    last = loss(LOGITS, found, Wanted(shares, {LAST: feature}), Weights(features=2.0))
+    assert float(last - plain) == pytest.approx(2 * float(feature.distance(found[LAST])))
+    stages = loss(LOGITS, found, Wanted(shares, {"a": feature, "b": feature}), Weights(stages=3.0))
+    both = float(feature.distance(found["a"]) + feature.distance(found["b"]))
+    assert float(stages - plain) == pytest.approx(3 * both / 2)
+    with_labels = loss(LOGITS, {}, Wanted(shares, {}, torch.tensor([0, 1])), Weights(labels=3.0))
     assert float(with_labels - plain) == pytest.approx(3 * float(plain))
 
 
-def test_features_are_measured_by_how_much_the_wanted_ones_differ() -> None:
-    wanted = torch.tensor([[1.0, 5.0], [3.0, 9.0]])
-    assert float(distance(wanted.mean(0).expand(2, 2), wanted)) == pytest.approx(1)
-    assert float(distance(10 * wanted.mean(0).expand(2, 2), 10 * wanted)) == pytest.approx(1)
+def test_features_are_measured_by_how_much_each_channel_of_the_wanted_ones_differs() -> None:
+    wanted = torch.tensor([[1.0, 500.0], [3.0, 900.0]])
+    differ = torch.tensor([1.0, 40000.0])
+    torch.testing.assert_close(variance(wanted), differ + 0.01 * differ.mean())
+    for scale in (1.0, 10.0):
+        feature = Feature(scale * wanted, variance(scale * wanted))
+        found = scale * torch.tensor([[2.0, 500.0], [2.0, 900.0]])
+        assert float(feature.distance(found)) == pytest.approx(0.5 / (1 + 200.005))
+        assert float(Feature(feature.wanted, scale**2 * differ).distance(found)) == pytest.approx(0.5)

@@ -5,12 +5,13 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vitc.compress.quantize import Quantize
-from vitc.compress.recover.student import Student, features_of
+from vitc.compress.recover.loss import LAST
+from vitc.compress.recover.student import Student
 from vitc.models import saved
 from vitc.models.backbone import Backbone, Preprocessing
-from vitc.models.program import trace
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -41,8 +42,11 @@ def answers(backbone: Backbone) -> Tensor:
 def test_it_answers_as_its_backbone_and_shows_what_the_last_layer_reads(given: Backbone) -> None:
     logits, features = Student(given)(IMAGES)
     torch.testing.assert_close(logits.detach(), answers(given), rtol=1e-3, atol=1e-3)
-    assert features is not None
-    assert features.shape == (4, 32)
+    stages = [f"blocks.0.{name}" for name in ("attn.proj", "mlp.fc2")]
+    assert list(features) == [LAST, *stages]
+    assert all(one.shape == (4, 32) for one in features.values())
+    normed = functional.layer_norm(features[stages[-1]], (32,))
+    assert torch.corrcoef(torch.stack([normed.flatten(), features[LAST].flatten()]))[0, 1] > 0.9
 
 
 def test_what_it_learns_is_its_own_and_becomes_a_backbone(given: Backbone) -> None:
@@ -88,13 +92,6 @@ def test_batch_norms_are_folded_and_stay_as_they_were() -> None:
     student = Student(backbone)
     assert set(student.learned()) == {"0.weight", "0.bias", "4.weight", "4.bias"}
     torch.testing.assert_close(student(IMAGES)[0].detach(), answers(backbone), rtol=1e-4, atol=1e-4)
-
-
-def test_without_a_last_layer_there_are_no_features() -> None:
-    module = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    program = trace(module.eval(), (3, 32, 32))
-    (answer,) = program.graph.find_nodes(op="output")[0].all_input_nodes
-    assert features_of(answer) is None
 
 
 def test_it_reads_saved_programs(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> None:

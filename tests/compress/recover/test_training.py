@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vitc.compress.recover import devices, training
 from vitc.compress.recover.checkpoint import State
 from vitc.compress.recover.duration import Duration, parse
-from vitc.compress.recover.loss import Weights
+from vitc.compress.recover.loss import LAST, Weights
 from vitc.compress.recover.student import Student
 from vitc.compress.recover.training import PATIENCE, How, Lesson, Training, rate_at, shuffled
 from vitc.compress.recover.views import Views
@@ -49,7 +49,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 def test_a_student_comes_nearer_to_its_teacher() -> None:
     _, state = learned(0.02, given=lesson(duration=parse("60steps")))
     assert min(state.history) < 0.7 * state.history[0]
-    assert state.compares_features
+    assert state.compared == [LAST]
 
 
 @pytest.mark.parametrize("after", [1, 7, 12, 19])
@@ -123,7 +123,7 @@ def test_features_that_mean_something_else_are_not_compared() -> None:
     pupil = student()
     first = next(name for name, value in pupil.learned().items() if value.shape == (16, 192))
     pupil.learn({first: -3 * pupil.learned()[first].flip(0)})
-    assert not Training(pupil, lesson(), HOW).run(lambda _: None).compares_features
+    assert Training(pupil, lesson(), HOW).run(lambda _: None).compared == []
 
 
 def test_minutes_become_steps_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
