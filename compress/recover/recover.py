@@ -52,6 +52,7 @@ class Recover:
                 parse(self.duration),
                 aids.labels,
                 aids.folder,
+                aids.calibrated,
             )
             state = Training(student, lesson, self.how).run(aids.advance)
         word = f"{state.steps}steps:{state.precision}"

@@ -6,7 +6,7 @@ Each step is a function of its number, the seed and the images, so a run that wa
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from . import devices
+from .answers import dense
 from .checkpoint import State
 from .duration import BF16, FP32, Duration
 from .loss import Feature, Wanted, Weights, loss, variance
 from .plan import Costs, Course, steps_in
 from .student import Student
 from .teaching import Teaching
-from .views import Views
+from .views import LOOKS, Views
 
 CHECKS = 20
 """How often the held-out images are looked at; each time the state is saved."""
 PATIENCE = 10
 """Checks in a row without a better one after which it ends."""
+NARROW = 0.5
+"""Images that show less than this share of the classes are few: what is learned from answers on them does not carry
+over to others, so features alone are learned from."""
 AGREES = 1.0
 """Features are compared if they are nearer to the teacher's than its mean is: else they mean something else."""
 
@@ -37,8 +41,8 @@ class How:
     """The knobs of the training."""
 
     batch: int = 32
-    rate: float = 6e-5
-    """At its highest: with three times as much, DeiT-Tiny forgot at first more than it learned."""
+    rate: float = 1e-4
+    """At its highest."""
     of_codes: float = 2e-4
     """Rate of the float weights behind codes, which must go some way before anything changes."""
     of_ranges: float = 2e-3
@@ -49,6 +53,8 @@ class How:
     """Random crops of an image; after so many the first come again."""
     held_out: float = 0.1
     """Share of the images that is not learned from, but looked at."""
+    held_out_calibrated: float = 0.2
+    """The same of the calibration images: then only these are looked at."""
     most_held_out: int = 200
     weights: Weights = field(default_factory=Weights)
 
@@ -64,6 +70,8 @@ class Lesson:
     """Classes of the images, in their order, where they are known."""
     folder: Path | None = None
     """Where a run that is stopped leaves what it had."""
+    calibrated: int = 0
+    """How many images, the last, are of those that the backbone was calibrated with."""
 
 
 class Training:
@@ -73,15 +81,14 @@ class Training:
         self.started = time.monotonic()
         self.how, self.lesson, self.accelerator = how, lesson, devices.accelerator()
         self.device = self.accelerator.device
-        order = shuffled(lesson.views.images.count, lesson.views.seed, 0)
-        aside = min(max(1, round(how.held_out * len(order))), how.most_held_out)
-        self.held, self.places = order[:aside], order[aside:] or order
+        self.held, self.places = apportioned(lesson, how)
         self.batch = min(how.batch, len(self.places))
         self.student = student.to(self.device)
         teacher = lesson.teacher.to(self.device)
         self.teaching = Teaching(teacher, lesson.views, self.places, self.batch, self.accelerator, lesson.folder)
         self.wanted, known = self._held_answers(teacher)
         self.known = {name: Feature(one, variance(one)) for name, one in known.items()}
+        self.narrow = self._shown() < NARROW
 
     def run(self, advance: Callable[[int], None]) -> State:
         """Learn, or go on learning; the student is left as the best there was. `advance` is told of percents."""
@@ -131,7 +138,7 @@ class Training:
             with self._arithmetic(name):
                 views = self.lesson.views.drawn([self.places[row] for row in rows], 0)
                 logits, features = self.student(views.to(self.device))
-            loss(logits, features, target, self.how.weights).backward()
+            loss(logits, features, target, self._weights(compared)).backward()
             self.student.zero_grad()
 
         names = (precision,) if precision else devices.precisions(self.device)
@@ -164,7 +171,7 @@ class Training:
         with torch.enable_grad():
             with self._arithmetic(state.precision):
                 logits, features = model(images)
-            self.accelerator.backward(loss(logits, features, wanted, self.how.weights))
+            self.accelerator.backward(loss(logits, features, wanted, self._weights(state.compared)))
         self.accelerator.clip_grad_norm_(self.student.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -180,7 +187,7 @@ class Training:
     ) -> Wanted:
         shares, features = answers
         labels = self.lesson.labels
-        known = None if labels is None else labels[[self.places[row] for row in rows]].to(self.device)
+        known = None if labels is None else labels[[self.places[row] % len(labels) for row in rows]].to(self.device)
         of = {name: Feature(features[name].to(self.device), self.known[name].variance) for name in compared}
         return Wanted(shares.to(self.device), of, known)
 
@@ -225,11 +232,41 @@ class Training:
         """The held-out images, a batch at a time."""
         return (self.held[at : at + self.batch] for at in range(0, len(self.held), self.batch))
 
+    def _weights(self, compared: Collection[str]) -> Weights:
+        """What counts, where so many features mean the same to student and teacher."""
+        return replace(self.how.weights, shares=0.0) if self.narrow and compared else self.how.weights
+
+    def _shown(self) -> float:
+        """What share of its classes the teacher finds in what is learned from: how evenly its mean answer is spread."""
+        answers = self.teaching.of(0)
+        whole = dense(answers.shares, answers.classes, self._outputs()).mean(0)
+        return float(torch.special.entr(whole).sum().exp()) / self._outputs()
+
     def _per_pass(self) -> int:
         return len(self.places) // self.batch
 
     def _outputs(self) -> int:
         return self.wanted.shape[1]
+
+
+def apportioned(lesson: Lesson, how: How) -> tuple[list[int], list[int]]:
+    """Places of images that are held out, and of what a pass goes through.
+
+    Calibration images are what the backbone will see. Where they are known it is some of these that are held out, and
+    the rest comes so often that it is about half of a pass.
+    """
+    count, seed = lesson.views.images.count, lesson.views.seed
+    order, others = shuffled(count, seed, 0), count - lesson.calibrated
+    if not others or not lesson.calibrated:
+        aside = min(max(1, round(how.held_out * count)), how.most_held_out)
+        return order[:aside], order[aside:] or order
+    calibrated = [place for place in order if place >= others]
+    aside = min(max(1, round(how.held_out_calibrated * len(calibrated))), how.most_held_out)
+    left = calibrated[aside:]
+    looks = min(LOOKS, max(1, round(others / max(1, len(left)))))
+    return calibrated[:aside], [place for place in order if place < others] + [
+        place + look * count for look in range(looks) for place in left
+    ]
 
 
 def ended(state: State, interval: int) -> bool:

@@ -12,7 +12,7 @@ from vitc.compress.recover.checkpoint import State
 from vitc.compress.recover.duration import Duration, parse
 from vitc.compress.recover.loss import LAST, Weights
 from vitc.compress.recover.student import Student
-from vitc.compress.recover.training import PATIENCE, How, Lesson, Training, rate_at, shuffled
+from vitc.compress.recover.training import PATIENCE, How, Lesson, Training, apportioned, rate_at, shuffled
 from vitc.compress.recover.views import Views
 from vitc.models.backbone import Backbone, Preprocessing
 from vitc.models.indexed import Held
@@ -103,6 +103,34 @@ def test_held_out_images_are_not_learned_from() -> None:
     found = Training(student(), lesson(), HOW)
     assert (len(found.held), len(found.places)) == (6, 54)
     assert not set(found.held) & set(found.places)
+
+
+@pytest.mark.parametrize(("calibrated", "looks"), [(10, 4), (30, 1), (20, 2)])
+def test_calibration_images_are_held_out_and_come_more_often_than_others(calibrated: int, looks: int) -> None:
+    held, places = apportioned(replace(lesson(), calibrated=calibrated), HOW)
+    others = set(range(60 - calibrated))
+    assert len(held) == calibrated // 5
+    assert not set(held) & (others | {place % 60 for place in places})
+    assert sorted(place for place in places if place < 60 - calibrated) == sorted(others)
+    again = [place % 60 for place in places if place not in others]
+    assert sorted(again) == sorted(looks * [place for place in range(60 - calibrated, 60) if place not in held])
+    assert len(set(places)) == len(places)
+
+
+def test_where_all_images_are_calibration_images_none_comes_more_often() -> None:
+    assert apportioned(replace(lesson(), calibrated=60), HOW) == apportioned(lesson(), HOW)
+
+
+def test_of_images_that_show_few_classes_features_alone_are_learned() -> None:
+    found = Training(student(), lesson(), HOW)
+    assert not found.narrow
+    assert found._weights([LAST]) == HOW.weights
+    sure = student()
+    sure.learn({name: 20 * torch.eye(6)[2] for name, value in sure.learned().items() if value.shape == (6,)})
+    found = Training(student(), replace(lesson(), teacher=sure), HOW)
+    assert found.narrow
+    assert found._weights([LAST]) == replace(HOW.weights, shares=0.0)
+    assert found._weights([]) == HOW.weights, "else nothing would be learned"
 
 
 def test_labels_are_learned_where_they_are_known() -> None:
