@@ -40,8 +40,11 @@ class Given:
 
     @property
     def calibrated(self) -> int:
-        """How many lessons, the last, are samples: all of these, where there are no labels (see `to_learn_from`)."""
-        return len(self.samples) if self.samples and self.lessons and self.lessons.labels is None else 0
+        """How many lessons, the last, are the samples: all of these or none (see `images.to_learn_from`)."""
+        if self.samples is None or self.lessons is None:
+            return 0
+        count = len(self.samples)
+        return count if self.lessons.kept[-count:] == self.samples.kept else 0
 
     def pixels(self, row: Row) -> Pixels | None:
         """The images that a technique looks at."""

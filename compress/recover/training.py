@@ -16,14 +16,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from . import devices
-from .answers import dense
 from .checkpoint import State
 from .duration import BF16, FP32, Duration
 from .loss import Feature, Wanted, Weights, loss, variance
+from .places import apportioned, shuffled
 from .plan import Costs, Course, steps_in
 from .student import Student
 from .teaching import Teaching
-from .views import LOOKS, Views
+from .views import Views
 
 CHECKS = 20
 """How often the held-out images are looked at; each time the state is saved."""
@@ -51,11 +51,6 @@ class How:
     """Share of the steps in which rates rise."""
     views: int = 10
     """Random crops of an image; after so many the first come again."""
-    held_out: float = 0.1
-    """Share of the images that is not learned from, but looked at."""
-    held_out_calibrated: float = 0.2
-    """The same of the calibration images: then only these are looked at."""
-    most_held_out: int = 200
     weights: Weights = field(default_factory=Weights)
 
 
@@ -81,14 +76,14 @@ class Training:
         self.started = time.monotonic()
         self.how, self.lesson, self.accelerator = how, lesson, devices.accelerator()
         self.device = self.accelerator.device
-        self.held, self.places = apportioned(lesson, how)
+        self.held, self.places = apportioned(lesson.views.images.count, lesson.calibrated, lesson.views.seed)
         self.batch = min(how.batch, len(self.places))
         self.student = student.to(self.device)
         teacher = lesson.teacher.to(self.device)
         self.teaching = Teaching(teacher, lesson.views, self.places, self.batch, self.accelerator, lesson.folder)
         self.wanted, known = self._held_answers(teacher)
         self.known = {name: Feature(one, variance(one)) for name, one in known.items()}
-        self.narrow = self._shown() < NARROW
+        self.shown = self.teaching.of(0).shown(self._outputs())
 
     def run(self, advance: Callable[[int], None]) -> State:
         """Learn, or go on learning; the student is left as the best there was. `advance` is told of percents."""
@@ -114,6 +109,10 @@ class Training:
         self.student.learn(state.best)
         return state
 
+    def weights(self, compared: Collection[str]) -> Weights:
+        """What counts, where so many features mean the same to student and teacher."""
+        return replace(self.how.weights, shares=0.0) if self.shown < NARROW and compared else self.how.weights
+
     def _begun(self) -> State:
         """The state before the first step: what is measured is measured now, and then fixed."""
         apart, compared = self._held_out()
@@ -138,7 +137,7 @@ class Training:
             with self._arithmetic(name):
                 views = self.lesson.views.drawn([self.places[row] for row in rows], 0)
                 logits, features = self.student(views.to(self.device))
-            loss(logits, features, target, self._weights(compared)).backward()
+            loss(logits, features, target, self.weights(compared)).backward()
             self.student.zero_grad()
 
         names = (precision,) if precision else devices.precisions(self.device)
@@ -171,7 +170,7 @@ class Training:
         with torch.enable_grad():
             with self._arithmetic(state.precision):
                 logits, features = model(images)
-            self.accelerator.backward(loss(logits, features, wanted, self._weights(state.compared)))
+            self.accelerator.backward(loss(logits, features, wanted, self.weights(state.compared)))
         self.accelerator.clip_grad_norm_(self.student.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -232,41 +231,11 @@ class Training:
         """The held-out images, a batch at a time."""
         return (self.held[at : at + self.batch] for at in range(0, len(self.held), self.batch))
 
-    def _weights(self, compared: Collection[str]) -> Weights:
-        """What counts, where so many features mean the same to student and teacher."""
-        return replace(self.how.weights, shares=0.0) if self.narrow and compared else self.how.weights
-
-    def _shown(self) -> float:
-        """What share of its classes the teacher finds in what is learned from: how evenly its mean answer is spread."""
-        answers = self.teaching.of(0)
-        whole = dense(answers.shares, answers.classes, self._outputs()).mean(0)
-        return float(torch.special.entr(whole).sum().exp()) / self._outputs()
-
     def _per_pass(self) -> int:
         return len(self.places) // self.batch
 
     def _outputs(self) -> int:
         return self.wanted.shape[1]
-
-
-def apportioned(lesson: Lesson, how: How) -> tuple[list[int], list[int]]:
-    """Places of images that are held out, and of what a pass goes through.
-
-    Calibration images are what the backbone will see. Where they are known it is some of these that are held out, and
-    the rest comes so often that it is about half of a pass.
-    """
-    count, seed = lesson.views.images.count, lesson.views.seed
-    order, others = shuffled(count, seed, 0), count - lesson.calibrated
-    if not others or not lesson.calibrated:
-        aside = min(max(1, round(how.held_out * count)), how.most_held_out)
-        return order[:aside], order[aside:] or order
-    calibrated = [place for place in order if place >= others]
-    aside = min(max(1, round(how.held_out_calibrated * len(calibrated))), how.most_held_out)
-    left = calibrated[aside:]
-    looks = min(LOOKS, max(1, round(others / max(1, len(left)))))
-    return calibrated[:aside], [place for place in order if place < others] + [
-        place + look * count for look in range(looks) for place in left
-    ]
 
 
 def ended(state: State, interval: int) -> bool:
@@ -280,13 +249,6 @@ def rate_at(step: int, steps: int, warmup: float) -> float:
     if step < rising:
         return (step + 1) / rising
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
-
-
-def shuffled(count: int, seed: int, number: int) -> list[int]:
-    """Places in random order, another for every number."""
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
-    order: list[int] = torch.randperm(count, generator=generator).tolist()
-    return order
 
 
 def copied(values: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -43,7 +43,8 @@ class Residual(nn.Module):
         self.layer = nn.Conv2d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + functional.gelu(self.layer(x)) + self.layer(x)
+        given: Tensor = self.layer(x)
+        return x + functional.gelu(given) + given
 
 
 def test_maps_have_no_stages_and_without_a_last_layer_there_are_no_features() -> None:

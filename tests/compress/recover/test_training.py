@@ -12,7 +12,7 @@ from vitc.compress.recover.checkpoint import State
 from vitc.compress.recover.duration import Duration, parse
 from vitc.compress.recover.loss import LAST, Weights
 from vitc.compress.recover.student import Student
-from vitc.compress.recover.training import PATIENCE, How, Lesson, Training, apportioned, rate_at, shuffled
+from vitc.compress.recover.training import NARROW, PATIENCE, How, Lesson, Training, rate_at
 from vitc.compress.recover.views import Views
 from vitc.models.backbone import Backbone, Preprocessing
 from vitc.models.indexed import Held
@@ -99,38 +99,16 @@ def test_the_best_is_kept_whatever_comes_after(monkeypatch: pytest.MonkeyPatch) 
     assert apart == pytest.approx(min(state.history), rel=1e-5)
 
 
-def test_held_out_images_are_not_learned_from() -> None:
-    found = Training(student(), lesson(), HOW)
-    assert (len(found.held), len(found.places)) == (6, 54)
-    assert not set(found.held) & set(found.places)
-
-
-@pytest.mark.parametrize(("calibrated", "looks"), [(10, 4), (30, 1), (20, 2)])
-def test_calibration_images_are_held_out_and_come_more_often_than_others(calibrated: int, looks: int) -> None:
-    held, places = apportioned(replace(lesson(), calibrated=calibrated), HOW)
-    others = set(range(60 - calibrated))
-    assert len(held) == calibrated // 5
-    assert not set(held) & (others | {place % 60 for place in places})
-    assert sorted(place for place in places if place < 60 - calibrated) == sorted(others)
-    again = [place % 60 for place in places if place not in others]
-    assert sorted(again) == sorted(looks * [place for place in range(60 - calibrated, 60) if place not in held])
-    assert len(set(places)) == len(places)
-
-
-def test_where_all_images_are_calibration_images_none_comes_more_often() -> None:
-    assert apportioned(replace(lesson(), calibrated=60), HOW) == apportioned(lesson(), HOW)
-
-
 def test_of_images_that_show_few_classes_features_alone_are_learned() -> None:
     found = Training(student(), lesson(), HOW)
-    assert not found.narrow
-    assert found._weights([LAST]) == HOW.weights
+    assert found.shown > NARROW
+    assert found.weights([LAST]) == HOW.weights
     sure = student()
     sure.learn({name: 20 * torch.eye(6)[2] for name, value in sure.learned().items() if value.shape == (6,)})
     found = Training(student(), replace(lesson(), teacher=sure), HOW)
-    assert found.narrow
-    assert found._weights([LAST]) == replace(HOW.weights, shares=0.0)
-    assert found._weights([]) == HOW.weights, "else nothing would be learned"
+    assert found.shown < NARROW
+    assert found.weights([LAST]) == replace(HOW.weights, shares=0.0)
+    assert found.weights([]) == HOW.weights, "else nothing would be learned"
 
 
 def test_labels_are_learned_where_they_are_known() -> None:
@@ -183,11 +161,6 @@ def test_rates_rise_and_fall() -> None:
     assert 0 < rates[0] < 0.2
     assert 0 < rates[-1] < 0.01
     assert rate_at(0, 1, 0.05) == 1
-
-
-def test_every_place_comes_once_a_pass() -> None:
-    assert sorted(shuffled(20, 0, 3)) == list(range(20))
-    assert shuffled(20, 0, 3) != shuffled(20, 0, 4) != shuffled(20, 1, 4)
 
 
 def test_what_is_looked_at_is_the_mean_of_the_last_pass(monkeypatch: pytest.MonkeyPatch) -> None:
