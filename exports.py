@@ -38,6 +38,14 @@ class Given:
     lessons: Pixels | None = None
     """What recovery learns from, decoded with room around what is scored; None: the samples."""
 
+    @property
+    def calibrated(self) -> int:
+        """How many lessons, the last, are the samples: all of these or none (see `images.to_learn_from`)."""
+        if self.samples is None or self.lessons is None:
+            return 0
+        count = len(self.samples)
+        return count if self.lessons.kept[-count:] == self.samples.kept else 0
+
     def pixels(self, row: Row) -> Pixels | None:
         """The images that a technique looks at."""
         return {CALIBRATION: self.samples, RECOVERY: self.lessons or self.samples, None: None}[row.images]
@@ -85,9 +93,11 @@ class Exports:
         row, technique = step
         pixels = given.pixels(row)
         floats = self._floats(row)
+        calibrated = given.calibrated if row.images == RECOVERY else 0
         inputs = {
             "backbone": variant.key,
             "technique": repr(technique),
+            "calibrated": calibrated,
             "images": pixels.digest() if pixels else None,
             "teacher": given.teacher.fingerprint() if row.images == RECOVERY else None,
             "floats": file_sha256(floats) if floats and row.images == RECOVERY else floats is not None,
@@ -99,7 +109,13 @@ class Exports:
             place = self.stages.workplace(row.name, inputs)
             with lent(self.recipe, given.teacher) as clock:
                 aids = Aids(
-                    teacher=given.teacher, clock=clock, folder=place, floats=floats, labels=labels, advance=advance
+                    teacher=given.teacher,
+                    clock=clock,
+                    folder=place,
+                    floats=floats,
+                    labels=labels,
+                    calibrated=calibrated,
+                    advance=advance,
                 )
                 saved.save(technique.apply(variant.backbone, batches, aids), program)
             return {"layers": aids.losses.to_json(), "notes": aids.losses.notes}

@@ -31,7 +31,10 @@ def choose(recipe: Recipe, backbone: Backbone) -> tuple[ImageSet | None, ImageSe
 def to_learn_from(
     recipe: Recipe, backbone: Backbone, scored: ImageSet | None, calibration: ImageSet | None
 ) -> ImageSet | None:
-    """The images that recovery learns from, with their labels where it is sure that they are; None for no recovery."""
+    """The images that recovery learns from, with their labels where it is sure that they are; None for no recovery.
+
+    Without labels it learns from the calibration images too: they come last.
+    """
     if not recipe.recover:
         return None
     if not recipe.recover_data:
@@ -41,7 +44,11 @@ def to_learn_from(
     found = data.find(recipe.recover_data, classes, labelled=labelled, demo_seed=data.DEMO_RECOVERY_SEED)
     if scored:
         data.check_disjoint(scored, found, "recover-data")
-    return found
+    if labelled or not calibration:
+        return found
+    known = set(calibration.hashes()) - {None}
+    others = (image for image in found.images if image.sha256 not in known)
+    return replace(found, images=(*others, *calibration.images))
 
 
 def few(images: ImageSet, count: int, preprocessing: Preprocessing) -> Pixels:

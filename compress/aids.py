@@ -28,5 +28,7 @@ class Aids:
     """Where quantization leaves the float weights that it chose codes for, and recovery of these codes starts from."""
     labels: Tensor | None = None
     """Classes of the images that a technique learns from, in their order, where somebody said."""
+    calibrated: int = 0
+    """How many images that a technique learns from, the last, are the run's calibration images."""
     advance: Callable[[int], None] = lambda _: None
     """Is told how much was done since it was told last."""

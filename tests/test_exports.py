@@ -20,7 +20,7 @@ from vitc.compress.recover.training import Training
 from vitc.errors import NotAvailable
 from vitc.export import TARGETS
 from vitc.export.artifact import Artifact
-from vitc.exports import PROGRAM, RIVALS, Exports
+from vitc.exports import PROGRAM, RIVALS, Exports, Given
 from vitc.journal import Journal
 from vitc.models import saved
 from vitc.models.backbone import Backbone, Preprocessing
@@ -188,6 +188,14 @@ def vit() -> Backbone:
 def pixels(count: int, side: int) -> Pixels:
     content = np.random.default_rng(side).integers(0, 256, (count, 3, side, side), dtype=np.uint8)
     return Pixels(content, None, tuple(map(str, range(count))), (), Preprocessing((3, side, side)))
+
+
+def test_lessons_that_end_with_the_samples_are_known_by_it() -> None:
+    samples, lessons = pixels(3, 32), pixels(8, 36)
+    joined = replace(lessons, kept=(*lessons.kept[:5], *samples.kept))
+    found = [Given(vit(), samples, given).calibrated for given in (None, lessons, joined)]
+    assert found == [0, 0, 3]
+    assert Given(vit(), None, joined).calibrated == 0
 
 
 def names_of(making: Exports, given: Backbone) -> list[str]:

@@ -50,10 +50,13 @@ def test_recovery_learns_from_images_of_its_own_or_else_from_the_calibration_ima
     plain: dict[str, Any] = {"data": "demo:40", "calib_images": 8}
     assert learned_from(Recipe(**plain)) is None
     assert learned_from(Recipe(**plain, recover="30")) == choose(Recipe(**plain), BACKBONE)[1]
-    found = learned_from(Recipe(**plain, recover="30", recover_data="demo:20"))
+    both = {**plain, "recover": "30", "recover_data": "demo:20"}
+    calibration, found = choose(Recipe(**both), BACKBONE)[1], learned_from(Recipe(**both))
+    assert calibration is not None
     assert found is not None
-    assert len(found) == 20
-    assert not {image.name for image in found.images} & {f"demo/{seed}/{at}" for seed in (2, 3) for at in range(40)}
+    assert len(found) == 28
+    assert found.images[20:] == calibration.images, "they come last"
+    assert not set(found.hashes()[:20]) & set(calibration.hashes())
     assert {image.label for image in found.images} == {None}
 
 
@@ -61,9 +64,12 @@ def test_recovery_takes_labels_where_there_are_any_and_never_scored_images(tmp_p
     for index in range(12):
         PIL.Image.fromarray(demo_images.draw(9, index)).save(tmp_path / f"{index}.png")
     words: dict[str, Any] = {"recover": "30", "recover_data": str(tmp_path)}
-    found = learned_from(Recipe(data="demo:8", **words))
+    found = learned_from(Recipe(data="demo:8", calib_images=5, **words))
     assert found is not None
-    assert [image.label for image in found.images] == [None] * 12
+    assert [image.label for image in found.images] == [None] * 17
+    again = learned_from(Recipe(data="demo:8", calib=str(tmp_path), calib_images=5, **words))
+    assert again is not None
+    assert len(again) == 12, "no image comes twice"
     rows = "\n".join(f"{index}.png,{demo_images.label(index)}" for index in range(12))
     (tmp_path / "manifest.csv").write_text(f"path,label\n{rows}\n")
     found = learned_from(Recipe(data="demo:8", **words))

@@ -36,6 +36,11 @@ class Answers:
         features = {name: one[rows].float() for name, one in self.features.items()}
         return dense(self.shares[rows], self.classes[rows], outputs), features
 
+    def shown(self, outputs: int) -> float:
+        """What share of its classes the teacher found in the views: by how evenly its mean answer is spread."""
+        mean = dense(self.shares, self.classes, outputs).mean(0)
+        return float(torch.special.entr(mean).sum().exp()) / outputs
+
     def tensors(self) -> dict[str, Tensor]:
         """All that it holds, by name."""
         return {"shares": self.shares, "classes": self.classes} | {

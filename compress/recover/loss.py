@@ -45,7 +45,7 @@ class Weights:
     """What each part counts for."""
 
     shares: float = 1.0
-    features: float = 0.5
+    features: float = 1.0
     """Of what the last layer reads."""
     stages: float = 1.0
     """Of all other features together."""

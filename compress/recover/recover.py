@@ -52,12 +52,18 @@ class Recover:
                 parse(self.duration),
                 aids.labels,
                 aids.folder,
+                aids.calibrated,
             )
-            state = Training(student, lesson, self.how).run(aids.advance)
+            training = Training(student, lesson, self.how)
+            state = training.run(aids.advance)
         word = f"{state.steps}steps:{state.precision}"
         aids.losses.notes.append(
             f"recover: divergence from the teacher on held-out images {state.history[0]:.3g} -> "
             f"{min(state.history):.3g}, best after {state.best_step} of {state.steps} steps"
             f"; --recover {word} repeats it"
         )
+        if training.weights(state.compared).shares == 0:
+            aids.losses.notes.append(
+                f"recover: the images show {training.shown:.0%} of the classes, so features alone were learned from"
+            )
         return student.backbone(f"recover {word}")

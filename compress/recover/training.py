@@ -6,7 +6,7 @@ Each step is a function of its number, the seed and the images, so a run that wa
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from .checkpoint import State
 from .duration import BF16, FP32, Duration
 from .in_turn import waits
 from .loss import Feature, Wanted, Weights, loss, variance
+from .places import apportioned, shuffled
 from .plan import Costs, Course, steps_in
 from .rounded import STEPS, WEIGHT
 from .student import Student
@@ -30,6 +31,9 @@ CHECKS = 20
 """How often the held-out images are looked at; each time the state is saved."""
 PATIENCE = 10
 """Checks in a row without a better one after which it ends."""
+NARROW = 0.5
+"""Images that show less than this share of the classes are few: what is learned from answers on them does not carry
+over to others, so features alone are learned from."""
 AGREES = 1.0
 """Features are compared if they are nearer to the teacher's than its mean is: else they mean something else."""
 
@@ -39,8 +43,8 @@ class How:
     """The knobs of the training."""
 
     batch: int = 32
-    rate: float = 6e-5
-    """At its highest: with three times as much, DeiT-Tiny forgot at first more than it learned."""
+    rate: float = 1e-4
+    """At its highest."""
     of_codes: float = 2e-4
     """Rate of the float weights behind codes, which must go some way before anything changes."""
     of_signs: float = 3e-3
@@ -55,9 +59,6 @@ class How:
     """Share of the steps in which rates rise."""
     views: int = 10
     """Random crops of an image; after so many the first come again."""
-    held_out: float = 0.1
-    """Share of the images that is not learned from, but looked at."""
-    most_held_out: int = 200
     weights: Weights = field(default_factory=Weights)
 
     @property
@@ -77,6 +78,8 @@ class Lesson:
     """Classes of the images, in their order, where they are known."""
     folder: Path | None = None
     """Where a run that is stopped leaves what it had."""
+    calibrated: int = 0
+    """How many images, the last, are of those that the backbone was calibrated with."""
 
 
 class Training:
@@ -86,15 +89,14 @@ class Training:
         self.started = time.monotonic()
         self.how, self.lesson, self.accelerator = how, lesson, devices.accelerator()
         self.device = self.accelerator.device
-        order = shuffled(lesson.views.images.count, lesson.views.seed, 0)
-        aside = min(max(1, round(how.held_out * len(order))), how.most_held_out)
-        self.held, self.places = order[:aside], order[aside:] or order
+        self.held, self.places = apportioned(lesson.views.images.count, lesson.calibrated, lesson.views.seed)
         self.batch = min(how.batch, len(self.places))
         self.student = student.to(self.device)
         teacher = lesson.teacher.to(self.device)
         self.teaching = Teaching(teacher, lesson.views, self.places, self.batch, self.accelerator, lesson.folder)
         self.wanted, known = self._held_answers(teacher)
         self.known = {name: Feature(one, variance(one)) for name, one in known.items()}
+        self.shown = self.teaching.of(0).shown(self._outputs())
 
     def run(self, advance: Callable[[int], None]) -> State:
         """Learn, or go on learning; the student is left as the best there was. `advance` is told of percents."""
@@ -121,6 +123,10 @@ class Training:
         self.student.learn(state.best)
         return state
 
+    def weights(self, compared: Collection[str]) -> Weights:
+        """What counts, where so many features mean the same to student and teacher."""
+        return replace(self.how.weights, shares=0.0) if self.shown < NARROW and compared else self.how.weights
+
     def _begun(self) -> State:
         """The state before the first step: what is measured is measured now, and then fixed."""
         apart, compared = self._held_out()
@@ -145,7 +151,7 @@ class Training:
             with self._arithmetic(name):
                 views = self.lesson.views.drawn([self.places[row] for row in rows], 0)
                 logits, features = self.student(views.to(self.device))
-            loss(logits, features, target, self.how.weights).backward()
+            loss(logits, features, target, self.weights(compared)).backward()
             self.student.zero_grad()
 
         names = (precision,) if precision else devices.precisions(self.device)
@@ -179,7 +185,7 @@ class Training:
         with torch.enable_grad(), turn:
             with self._arithmetic(state.precision):
                 logits, features = model(images)
-            self.accelerator.backward(loss(logits, features, wanted, self.how.weights))
+            self.accelerator.backward(loss(logits, features, wanted, self.weights(state.compared)))
         self.accelerator.clip_grad_norm_(self.student.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -195,7 +201,7 @@ class Training:
     ) -> Wanted:
         shares, features = answers
         labels = self.lesson.labels
-        known = None if labels is None else labels[[self.places[row] for row in rows]].to(self.device)
+        known = None if labels is None else labels[[self.places[row] % len(labels) for row in rows]].to(self.device)
         of = {name: Feature(features[name].to(self.device), self.known[name].variance) for name in compared}
         return Wanted(shares.to(self.device), of, known)
 
@@ -258,13 +264,6 @@ def rate_at(step: int, steps: int, warmup: float) -> float:
     if step < rising:
         return (step + 1) / rising
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
-
-
-def shuffled(count: int, seed: int, number: int) -> list[int]:
-    """Places in random order, another for every number."""
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
-    order: list[int] = torch.randperm(count, generator=generator).tolist()
-    return order
 
 
 def copied(values: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -18,6 +18,8 @@ REACH = 0.875
 """The share of an image's side that a crop of the backbone's size is of it, at most: the rest is room to move."""
 AREA = (0.35, 1.0)
 """Of an image, in a random crop."""
+LOOKS = 4
+"""How many random crops of an image a view has: an image at place p has them at p, p + count, p + 2 count, …"""
 ASPECT = 4 / 3
 """A random crop's longer side over its shorter one, at most."""
 
@@ -50,15 +52,16 @@ class Views:
     def drawn(self, places: Sequence[int], number: int) -> Tensor:
         """A random crop of each image, maybe mirrored."""
         draws = self._draws(number)[list(places)].tolist()
-        crops = [self._crop(image, draw) for image, draw in zip(self.images.at(places), draws, strict=True)]
+        images = self.images.at([place % self.images.count for place in places])
+        crops = [self._crop(image, draw) for image, draw in zip(images, draws, strict=True)]
         return torch.cat(crops)
 
     def _draws(self, number: int) -> Tensor:
-        """Five numbers between 0 and 1 for each image."""
+        """Five numbers between 0 and 1 for each place."""
         drawn = self._known.get(number)
         if drawn is None:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
-            drawn = self._known[number] = torch.rand(self.images.count, 5, generator=generator)
+            drawn = self._known[number] = torch.rand(LOOKS * self.images.count, 5, generator=generator)
         return drawn
 
     @cached_property

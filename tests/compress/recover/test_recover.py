@@ -59,7 +59,7 @@ def test_what_pruning_cost_is_learned_back(teacher: Backbone, images: Tensor) ->
     assert apart(made, teacher, fresh()) < 0.6 * apart(pruned, teacher, fresh())
     assert made.form == ("prune neurons=0.5", "recover 60steps:fp32")
     assert made.label == "prune-recover-fp32"
-    assert "--recover 60steps:fp32 repeats it" in aids.losses.notes[-1]
+    assert "--recover 60steps:fp32 repeats it" in aids.losses.notes[0]
 
 
 @pytest.mark.parametrize(("weight_bits", "activation_bits"), [(4, 4), (2, 8), (1, 8)])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vitc.compress.recover.views import Views, resized, wide
+from vitc.compress.recover.views import LOOKS, Views, resized, wide
 from vitc.models.backbone import Preprocessing
 from vitc.models.indexed import Held
 
@@ -36,6 +36,13 @@ def test_a_view_is_the_same_in_any_company() -> None:
     assert torch.equal(views().drawn([2], 5)[0], together[2])
     others = [views().drawn([2], 6), views(seed=1).drawn([2], 5)]
     assert not any(torch.equal(other[0], together[2]) for other in others)
+
+
+def test_an_image_has_several_looks_in_a_view() -> None:
+    ramps = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 32, 32)
+    assert views(images=ramps).drawn([1, 5, 9, 14], 3)[:, 0, 0, 0].tolist() == [1, 1, 1, 2]
+    one, other = views().drawn([1, 4 * (LOOKS - 1) + 1], 3)
+    assert not torch.equal(one, other)
 
 
 def test_views_show_parts_of_an_image_and_some_are_mirrored() -> None:

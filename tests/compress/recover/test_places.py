@@ -1,0 +1,33 @@
+"""What is held out is not learned from, and calibration images come more often than others."""
+
+import pytest
+
+from vitc.compress.recover.places import apportioned, shuffled
+
+
+@pytest.mark.parametrize("calibrated", [0, 60])
+def test_of_images_of_one_kind_a_tenth_is_held_out(calibrated: int) -> None:
+    held, places = apportioned(60, calibrated, 0)
+    assert len(held) == 6
+    assert sorted([*held, *places]) == list(range(60))
+
+
+def test_many_images_hold_no_more_out_than_serves() -> None:
+    assert len(apportioned(9000, 0, 0)[0]) == 200
+
+
+@pytest.mark.parametrize(("calibrated", "looks"), [(5, 4), (10, 4), (20, 2), (30, 1), (50, 1)])
+def test_calibration_images_are_held_out_and_come_more_often_than_others(calibrated: int, looks: int) -> None:
+    held, places = apportioned(60, calibrated, 0)
+    others, last = list(range(60 - calibrated)), list(range(60 - calibrated, 60))
+    assert len(held) == calibrated // 5
+    assert set(held) < set(last)
+    assert sorted(place for place in places if place in others) == others
+    again = [place % 60 for place in places if place not in others]
+    assert sorted(again) == sorted(looks * [place for place in last if place not in held])
+    assert len(set(places)) == len(places), "each look is another one"
+
+
+def test_every_place_comes_once_a_pass() -> None:
+    assert sorted(shuffled(20, 0, 3)) == list(range(20))
+    assert shuffled(20, 0, 3) != shuffled(20, 0, 4) != shuffled(20, 1, 4)
