@@ -26,6 +26,11 @@ def precisions(device: torch.device) -> tuple[str, ...]:
     return (FP32, BF16) if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else (FP32,)
 
 
+def arithmetic(precision: str, device: torch.device) -> torch.autocast:
+    """Products in a precision, as long as it is entered."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == BF16)
+
+
 def seconds(work: Callable[[], object], device: torch.device, times: int = 2) -> float:
     """How long some work takes, once it is warm; the mean of several times."""
     found = []

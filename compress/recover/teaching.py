@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from .answers import Answers, sparse
+from .devices import arithmetic
+from .duration import FP32
 from .student import Student
 from .views import Views
 
@@ -27,6 +29,8 @@ class Teaching:
     batch: int
     accelerator: "Accelerator"
     folder: Path | None = None
+    precision: str = FP32
+    """Of its products: as the student's, as it is asked about as many views as that learns from."""
     known: dict[int, Answers] = field(default_factory=dict)
 
     def of(self, number: int) -> Answers:
@@ -60,6 +64,7 @@ class Teaching:
 
     def answer(self, images: Tensor) -> Answers:
         """What it says of some images."""
-        with torch.no_grad():
-            logits, features = self.teacher(images.to(self.accelerator.device))
+        device = self.accelerator.device
+        with torch.no_grad(), arithmetic(self.precision, device):
+            logits, features = self.teacher(images.to(device))
         return sparse(logits.cpu(), {name: one.cpu() for name, one in features.items()})

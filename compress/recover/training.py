@@ -7,9 +7,9 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from . import devices
 from .checkpoint import State
-from .duration import BF16, FP32, Duration
+from .duration import FP32, Duration
 from .in_turn import waits
 from .loss import Feature, Wanted, Weights, loss, variance
 from .places import apportioned, shuffled
@@ -36,6 +36,9 @@ NARROW = 0.5
 over to others, so features alone are learned from."""
 AGREES = 1.0
 """Features are compared if they are nearer to the teacher's than its mean is: else they mean something else."""
+
+
+Agreed = TypeVar("Agreed", str, int)
 
 
 @dataclass(frozen=True)
@@ -94,14 +97,16 @@ class Training:
         self.student = student.to(self.device)
         teacher = lesson.teacher.to(self.device)
         self.teaching = Teaching(teacher, lesson.views, self.places, self.batch, self.accelerator, lesson.folder)
+        self.teaching.precision = lesson.duration.precision or FP32
         self.wanted, known = self._held_answers(teacher)
         self.known = {name: Feature(one, variance(one)) for name, one in known.items()}
-        self.shown = self.teaching.of(0).shown(self._outputs())
 
     def run(self, advance: Callable[[int], None]) -> State:
         """Learn, or go on learning; the student is left as the best there was. `advance` is told of percents."""
         found = State.load(self.lesson.folder)
         self.accelerator.wait_for_everyone()  # before any of them saves
+        if found:
+            self.teaching.precision = found.precision
         state = found or self._begun()
         self.student.learn(state.learned)
         state.average = {name: value.to(self.device) for name, value in state.average.items()}
@@ -123,6 +128,11 @@ class Training:
         self.student.learn(state.best)
         return state
 
+    @cached_property
+    def shown(self) -> float:
+        """What share of its classes the teacher finds in what is learned from."""
+        return self.teaching.of(0).shown(self._outputs())
+
     def weights(self, compared: Collection[str]) -> Weights:
         """What counts, where so many features mean the same to student and teacher."""
         return replace(self.how.weights, shares=0.0) if self.shown < NARROW and compared else self.how.weights
@@ -131,44 +141,41 @@ class Training:
         """The state before the first step: what is measured is measured now, and then fixed."""
         apart, compared = self._held_out()
         duration = self.lesson.duration
-        state = State(duration.steps or 0, duration.precision or FP32, history=[apart])
-        state.compared = compared
+        state = State(duration.steps or 0, duration.precision or FP32, history=[apart], compared=compared)
         if duration.minutes is not None:
-            state.precision, state.steps = self._measured(duration.minutes * 60, duration.precision, compared)
+            names = (duration.precision,) if duration.precision else devices.precisions(self.device)
+            took = {name: devices.seconds(partial(self._try, name), self.device) for name in names}
+            state.precision = self._agreed(min(took, key=lambda name: took[name]))
+            self.teaching.precision = state.precision
+            state.steps = self._agreed(self._steps(duration.minutes * 60, took[state.precision]))
         state.learned = state.best = copied(self.student.learned())
         state.average = copied(state.learned)
         self._save(state)
         return state
 
-    def _measured(self, budget: float, precision: str | None, compared: Collection[str]) -> tuple[str, int]:
-        """The faster arithmetic, unless one is asked for, and the steps that there is time for."""
-        wanted = self.teaching.of(0)  # in time that counts
+    def _try(self, precision: str) -> None:
+        """About what a step does, but for learning."""
+        mine = self.places[: self.batch][self.accelerator.process_index :: self.accelerator.num_processes]
+        with devices.arithmetic(precision, self.device):
+            logits, _ = self.student(self.lesson.views.drawn(mine or self.places[:1], 0).to(self.device))
+        logits.float().square().mean().backward()
+        self.student.zero_grad()
+
+    def _steps(self, budget: float, step: float) -> int:
+        """How many steps there is time for."""
+        self.teaching.of(0)  # in time that counts
         images = self.lesson.views.drawn(self.places[: self.batch], 0)
-        rows = range(self.batch)[self.accelerator.process_index :: self.accelerator.num_processes] or range(1)
-        target = self._wanted(wanted.at(rows, self._outputs()), rows, compared)
-
-        def work(name: str) -> None:
-            with self._arithmetic(name):
-                views = self.lesson.views.drawn([self.places[row] for row in rows], 0)
-                logits, features = self.student(views.to(self.device))
-            loss(logits, features, target, self.weights(compared)).backward()
-            self.student.zero_grad()
-
-        names = (precision,) if precision else devices.precisions(self.device)
-        took = {name: devices.seconds(partial(work, name), self.device) for name in names}
-        best = min(took, key=lambda name: took[name])
         answers = devices.seconds(lambda: self.teaching.answer(images), self.device, 1) / self.batch
-        costs = Costs(took[best], answers * len(self.places), answers * len(self.held))
+        costs = Costs(step, answers * len(self.places), answers * len(self.held))
         course = Course(self._per_pass(), self.how.views, CHECKS)
-        steps = steps_in(budget - (time.monotonic() - self.started), costs, course)
-        return self._agreed((best, steps))
+        return steps_in(budget - (time.monotonic() - self.started), costs, course)
 
-    def _agreed(self, found: tuple[str, int]) -> tuple[str, int]:
+    def _agreed(self, found: Agreed) -> Agreed:
         """What the first process found, for all of them."""
         from accelerate.utils import broadcast_object_list
 
-        precision, steps = broadcast_object_list(list(found))
-        return str(precision), int(steps)
+        (agreed,) = broadcast_object_list([found])
+        return cast("Agreed", agreed)
 
     def _step(self, state: State, model: Any, optimizer: Any) -> None:
         """One step, on this process's part of the batch."""
@@ -183,7 +190,7 @@ class Training:
             group["lr"] = group["initial"] * rate_at(state.step, state.steps, self.how.warmup)
         turn = self.student.turn(of_attention=waits(state.step, state.steps, self.how.attention_first))
         with torch.enable_grad(), turn:
-            with self._arithmetic(state.precision):
+            with devices.arithmetic(state.precision, self.device):
                 logits, features = model(images)
             self.accelerator.backward(loss(logits, features, wanted, self.weights(state.compared)))
         self.accelerator.clip_grad_norm_(self.student.parameters(), 1.0)
@@ -238,9 +245,6 @@ class Training:
             parts = [model(self.lesson.views.plain(places).to(self.device)) for places in self._parts()]
         features = {name: torch.cat([part[name] for _, part in parts]) for name in parts[0][1]}
         return torch.cat([logits for logits, _ in parts]), features
-
-    def _arithmetic(self, precision: str) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=precision == BF16)
 
     def _parts(self) -> Iterator[list[int]]:
         """The held-out images, a batch at a time."""
