@@ -135,7 +135,8 @@ class Training:
 
     def weights(self, compared: Collection[str]) -> Weights:
         """What counts, where so many features mean the same to student and teacher."""
-        return replace(self.how.weights, shares=0.0) if self.shown < NARROW and compared else self.how.weights
+        alone = self.student.in_float and compared and self.shown < NARROW
+        return replace(self.how.weights, shares=0.0) if alone else self.how.weights
 
     def _begun(self) -> State:
         """The state before the first step: what is measured is measured now, and then fixed."""
