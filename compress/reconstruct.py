@@ -38,7 +38,7 @@ class Reconstruct:
     batch: int = 16
     weight_rate: float = 2e-4
     """Of the weights and biases, as Adam steps them."""
-    sign_rate: float = 5e-3
+    sign_rate: float = 1e-3
     """Of the weights behind codes of two bits and fewer, in steps."""
     range_rate: float = 2e-3
     """Of the logarithms of the scales."""

@@ -30,8 +30,8 @@ class State:
     optimizer: dict[str, Any] = field(default_factory=dict)
     average: dict[str, Tensor] = field(default_factory=dict)
     """Of what was learned, over about the last pass."""
-    compared: list[str] = field(default_factory=list)
-    """The features that mean the same to student and teacher."""
+    compared: dict[str, float] = field(default_factory=dict)
+    """The features that mean the same to student and teacher, and how far apart they were, 1 where that was near."""
 
     def save(self, folder: Path | None) -> None:
         """Put it in a folder, if there is one."""

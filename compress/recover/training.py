@@ -5,7 +5,7 @@ Each step is a function of its number, the seed and the images, so a run that wa
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from . import devices
 from .checkpoint import State
 from .duration import FP32, Duration
 from .in_turn import waits
-from .loss import Feature, Wanted, Weights, loss, variance
+from .loss import LAST, Feature, Wanted, Weights, loss, variance
 from .places import apportioned, shuffled
 from .plan import Costs, Course, steps_in
 from .rounded import STEPS, WEIGHT
@@ -35,7 +35,8 @@ NARROW = 0.5
 """Images that show less than this share of the classes are few: what is learned from answers on them does not carry
 over to others, so features alone are learned from."""
 AGREES = 1.0
-"""Features are compared if they are nearer to the teacher's than its mean is: else they mean something else."""
+"""Features are compared if they are nearer to the teacher's than its mean is: else they mean something else. Beside
+signs they only are far off: there those of the stream are compared that are nearer than nothing is."""
 
 
 Agreed = TypeVar("Agreed", str, int)
@@ -50,8 +51,8 @@ class How:
     """At its highest."""
     of_codes: float = 2e-4
     """Rate of the float weights behind codes, which must go some way before anything changes."""
-    of_signs: float = 3e-3
-    """Rate of what codes of two bits and fewer are rounded from, in steps: 0.01 brought the demo half as near."""
+    of_signs: float = 1e-3
+    """Rate of what codes of two bits and fewer are rounded from, in steps: at 0.003 the demo ended twice as far off."""
     beside_signs: float = 3e-4
     """Rate of all else in a program that has such codes: it has farther to go."""
     of_ranges: float = 2e-3
@@ -205,12 +206,15 @@ class Training:
             state.average[name].lerp_(value, share)
 
     def _wanted(
-        self, answers: tuple[Tensor, dict[str, Tensor]], rows: Sequence[int], compared: Collection[str]
+        self, answers: tuple[Tensor, dict[str, Tensor]], rows: Sequence[int], compared: Mapping[str, float]
     ) -> Wanted:
         shares, features = answers
         labels = self.lesson.labels
         known = None if labels is None else labels[[self.places[row] % len(labels) for row in rows]].to(self.device)
-        of = {name: Feature(features[name].to(self.device), self.known[name].variance) for name in compared}
+        of = {
+            name: Feature(features[name].to(self.device), self.known[name].variance * apart)
+            for name, apart in compared.items()
+        }
         return Wanted(shares.to(self.device), of, known)
 
     def _check(self, state: State, optimizer: Any) -> None:
@@ -229,8 +233,11 @@ class Training:
             state.save(self.lesson.folder)
         self.accelerator.wait_for_everyone()
 
-    def _held_out(self) -> tuple[float, list[str]]:
-        """How far the answers on held-out images are from the teacher's, and which features mean the same."""
+    def _held_out(self) -> tuple[float, dict[str, float]]:
+        """How far the answers on held-out images are from the teacher's.
+
+        And which features mean the same, with how far they are, where that is far: all are to count alike.
+        """
         found, features = self._held_answers(self.student)
         apart = functional.kl_div(
             found.log_softmax(1), self.wanted.log_softmax(1), reduction="batchmean", log_target=True
@@ -238,7 +245,11 @@ class Training:
         shown = [
             name for name, one in self.known.items() if name in features and features[name].shape == one.wanted.shape
         ]
-        return float(apart), [name for name in shown if self.known[name].distance(features[name]) < AGREES]
+        distances = {name: float(self.known[name].distance(features[name])) for name in shown}
+        far = [name for name in shown if name != LAST and self.student.in_signs]
+        near = {name for name in far if is_near(features[name], self.known[name].wanted)}
+        same = [name for name in shown if distances[name] < AGREES or name in near]
+        return float(apart), {name: max(1.0, distances[name]) for name in same}
 
     def _held_answers(self, model: Student) -> tuple[Tensor, dict[str, Tensor]]:
         """What a model says of the held-out images as they are scored, and its features."""
@@ -261,6 +272,11 @@ class Training:
 def ended(state: State, interval: int, alone: float = 0.0) -> bool:
     """Whether it has not become better for long; what attention learned alone does not count."""
     return state.step - max(state.best_step, round(alone * state.steps)) >= PATIENCE * interval
+
+
+def is_near(features: Tensor, wanted: Tensor) -> bool:
+    """Whether features are nearer to what is wanted than nothing is."""
+    return bool((features - wanted).square().mean() < wanted.square().mean())
 
 
 def rate_at(step: int, steps: int, warmup: float) -> float:

@@ -1,5 +1,6 @@
 """Training goes on where it was stopped as if it had not been, keeps the best there was, and ends in time."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vitc.compress.quantize import Quantize
 from vitc.compress.recover import devices, training
 from vitc.compress.recover.checkpoint import State
 from vitc.compress.recover.duration import Duration, parse
-from vitc.compress.recover.loss import LAST, Weights
+from vitc.compress.recover.loss import LAST, Feature, Weights
 from vitc.compress.recover.student import Student
 from vitc.compress.recover.training import NARROW, PATIENCE, How, Lesson, Training, rate_at
 from vitc.compress.recover.views import Views
@@ -49,7 +51,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 def test_a_student_comes_nearer_to_its_teacher() -> None:
     _, state = learned(0.02, given=lesson(duration=parse("60steps")))
     assert min(state.history) < 0.7 * state.history[0]
-    assert state.compared == [LAST]
+    assert list(state.compared) == [LAST]
 
 
 @pytest.mark.parametrize("after", [1, 7, 12, 19])
@@ -129,7 +131,30 @@ def test_features_that_mean_something_else_are_not_compared() -> None:
     pupil = student()
     first = next(name for name, value in pupil.learned().items() if value.shape == (16, 192))
     pupil.learn({first: -3 * pupil.learned()[first].flip(0)})
-    assert Training(pupil, lesson(), HOW).run(lambda _: None).compared == []
+    assert Training(pupil, lesson(), HOW).run(lambda _: None).compared == {}
+
+
+@pytest.mark.parametrize(("bits", "compares"), [(1, True), (3, False)])
+def test_beside_signs_what_is_far_off_is_compared_too_and_counts_no_more(
+    small_vit: Callable[..., Backbone], *, bits: int, compares: bool
+) -> None:
+    teacher = small_vit()
+    images = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    rounded = Quantize(bits, 8, rounding="nearest", ranges="minmax").apply(teacher, [images])
+    given = Lesson(Student(teacher), Views(Held(images), teacher.preprocessing, 0), parse("1steps"))
+    training = Training(Student(rounded), given, How(batch=6))
+    for name, known in training.known.items():  # as if the first token hardly differed from image to image
+        training.known[name] = Feature(known.wanted, known.variance * 1e-3)
+    _, compared = training._held_out()
+    stages = {name for name in training.known if name != LAST}
+    assert stages
+    assert (compared.keys() >= stages) == compares
+    assert all(apart > 1 for name, apart in compared.items())
+    if compares:
+        answers = training.teaching.of(0).at([0], 5)
+        wanted = training._wanted(answers, [0], compared)
+        for name in stages:
+            torch.testing.assert_close(wanted.features[name].variance, training.known[name].variance * compared[name])
 
 
 def test_minutes_become_steps_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
