@@ -27,12 +27,12 @@ pytest.importorskip("coremltools")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*LeafSpec:FutureWarning")
 
 SIZE = (3, 32, 32)
-LEAST_COSINE = {"fp32": 0.9999, "int8": 0.999, "int4": 0.999, "int2": 0.999, "binary": 0.999}
+LEAST_COSINE = {"fp32": 0.9999, "int8": 0.999, "int4": 0.999, "binary2": 0.999, "binary": 0.999}
 UNFOLDS = {
     "fp32": {},
     "int8": {"constexpr_affine_dequantize": 10},
     "int4": {"constexpr_blockwise_shift_scale": 10},
-    "int2": {"constexpr_blockwise_shift_scale": 2, "constexpr_lut_to_dense": 8},
+    "binary2": {"constexpr_blockwise_shift_scale": 2, "constexpr_lut_to_dense": 8},
     "binary": {"constexpr_blockwise_shift_scale": 2, "constexpr_lut_to_dense": 8},
 }
 """What unfolds the weights of ten layers; the first and the last keep eight bits."""
@@ -81,7 +81,7 @@ def made(request: pytest.FixtureRequest, backbone: Backbone, images: Tensor) -> 
     """The backbone in one precision."""
     if request.param == "fp32":
         return backbone
-    bits = {"binary": 1}.get(request.param) or int(request.param.removeprefix("int"))
+    bits = {"binary": 1, "binary2": 2}.get(request.param) or int(request.param.removeprefix("int"))
     return Quantize(weight_bits=bits, scheme="symmetric").apply(backbone, [images])
 
 
@@ -137,7 +137,7 @@ def test_the_program_computes_in_16_bits(package: Path) -> None:
 def test_codes_are_packed(package: Path, made: Backbone) -> None:
     weights = sum(p.numel() for p in made.module.parameters()) + sum(b.numel() for b in made.module.buffers())
     stored = (package / "Data/com.apple.CoreML/weights/weight.bin").stat().st_size
-    limit = {"fp32": 2.1, "int8": 1.5, "int4": 1.0, "int2": 0.9, "binary": 0.8}[made.precision]
+    limit = {"fp32": 2.1, "int8": 1.5, "int4": 1.0, "binary2": 0.9, "binary": 0.8}[made.precision]
     assert stored < limit * weights
 
 
