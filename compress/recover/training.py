@@ -52,7 +52,7 @@ class How:
     of_codes: float = 2e-4
     """Rate of the float weights behind codes, which must go some way before anything changes."""
     of_signs: float = 1e-3
-    """Rate of what codes of two bits and fewer are rounded from, in steps: at 0.003 the demo ended 1.7 times as far off."""
+    """Rate of what codes of two bits and fewer are rounded from, in steps: 0.003 left the demo 1.7 times as far off."""
     beside_signs: float = 3e-4
     """Rate of all else in a program that has such codes: it has farther to go."""
     of_ranges: float = 2e-3
