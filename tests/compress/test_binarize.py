@@ -71,14 +71,13 @@ def test_centring_changes_nothing_and_leaves_no_mean(program: GraphModule) -> No
     ],
     ids=["convolutions", "a softmax that weighs nothing"],
 )
-def test_what_has_no_attention_is_refused(module: nn.Module) -> None:
+def test_what_has_no_attention_is_refused_and_what_has_is_not(
+    module: nn.Module, small_vit: Callable[..., Backbone]
+) -> None:
+    refuse_without(small_vit(depth=1))
     backbone = Backbone("plain", module.eval(), Preprocessing((3, 32, 32)), 5, (), "abc")
     with pytest.raises(UserError, match=r"plain has no attention that could be of one bit: .*; leave --binary"):
         refuse_without(backbone)
-
-
-def test_attention_is_not_refused(small_vit: Callable[..., Backbone]) -> None:
-    refuse_without(small_vit(depth=1))
 
 
 def scales(binary: Node) -> list[float]:

@@ -48,16 +48,22 @@ def test_the_latest_line_is_read_and_the_program_ended(tmp_path: Path) -> None:
         time.sleep(0.01)
 
 
-def test_a_program_that_ignores_the_request_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_ignores_the_request_is_ended_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(printed, "GRACE", 0.2)
+    pid = tmp_path / "pid"
     meter = program(
-        "import signal, time\n"
+        "import os, signal, time\n"
+        f"open({str(pid)!r}, 'w').write(str(os.getpid()))\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "while True: print(1, flush=True); time.sleep(0.01)"
     )
     meter.start()
+    assert not ended(int(pid.read_text("ascii")))
     meter.stop()
     meter.stop()
+    assert ended(int(pid.read_text("ascii")))
 
 
 def test_garbage_is_one_clear_reason() -> None:
