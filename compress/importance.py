@@ -5,7 +5,8 @@ through it: ranges and codes that are chosen for the average row clip it, or lea
 position is told by the Fisher information of the answers in what a layer gives there: the expected square of the
 gradient of their logarithm, the class being drawn from the answers themselves, as nobody gave labels. It holds for
 small errors only, and clipping is a large one: positions are weighed by its fourth root. On DeiT-Tiny at 8 bits that
-takes a quarter off the divergence from the float answers; the square root takes less, the information itself adds.
+takes a fifth off the divergence from the float answers, on 200 photographs; the square root takes as much, and the
+information itself adds to it.
 """
 
 from collections.abc import Mapping
