@@ -58,8 +58,8 @@ def plan(points: Sequence[Point], axis: str, *, near: bool = False) -> Plan | No
         return None
     least = max(up for _, up in places.values()) - FAR if near else -math.inf
     shown = {at: found for at, found in places.items() if found[1] >= least}
-    across = [end for at in shown for end in _across(points[at], axis)]
-    up = [end for at in shown for end in points[at].top1_ci or shown[at][1:]]
+    across = [end for at, (cost, _) in shown.items() for end in (cost, *_across(points[at], axis))]
+    up = [end for at, (_, top1) in shown.items() for end in (top1, *(points[at].top1_ci or ()))]
     below = tuple(at for at in places if at not in shown)
     return Plan(_scale(across, 1e-3), _scale(up, 0.5), tuple(shown), _front(shown), below)
 

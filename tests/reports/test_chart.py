@@ -25,6 +25,14 @@ def test_scales_hold_all_points_and_their_intervals(found: list[Point]) -> None:
             assert 0 < made.up(y) < 1
 
 
+def test_scales_hold_a_point_that_lies_outside_its_own_intervals(found: list[Point]) -> None:
+    apart = replace(found[1], latency=1.4, latency_ci=(1.56, 1.85), top1=92.0, top1_ci=(94.0, 94.2))
+    made = plan([apart], "latency")
+    assert made
+    assert 0 < made.across(1.4) < 1
+    assert 0 < made.up(92.0) < 1
+
+
 @pytest.mark.parametrize(("low", "high"), [(0.001, 0.0011), (3.0, 3.0), (12.7, 25.74), (1.0, 9_999.0)])
 def test_scales_are_marked_at_round_numbers_within(found: list[Point], low: float, high: float) -> None:
     made = plan([replace(found[0], size=low), replace(found[1], size=high)], "size")
