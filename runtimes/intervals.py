@@ -58,6 +58,7 @@ class Summary:
     """Milliseconds a run, over those `samples` runs that were interrupted least."""
 
     p50: float
+    """The median of a typical life, which `p50_ci95` and every ratio are about; see `summary`."""
     p90: float
     p99: float
     mean: float
@@ -71,20 +72,23 @@ class Summary:
 
 
 def summary(lives: Lives) -> Summary:
-    """The distribution of all runs together."""
+    """The median of a typical life, and the tail of all runs together.
+
+    The median of all runs together would be another number where a machine has two speeds (cores that other guests
+    share): it jumps from one speed to the other with the lives that met them, and belongs to no ratio.
+    """
     kept = np.concatenate([life[..., 0][least(life)] for life in lives]) / 1e6
-    p50, p90, p99 = (float(value) for value in np.percentile(kept, (50, 90, 99)))
+    p90, p99 = (float(value) for value in np.percentile(kept, (90, 99)))
     found, turns = middle(lives), np.concatenate([medians(life) for life in lives])
-    low, high = min(found.low / 1e6, p50), max(found.high / 1e6, p50)
     steady = np.abs(turns / np.median(turns) - 1) <= NEAR
     left_out = 1 - kept.size / sum(life[..., 0].size for life in lives)
     return Summary(
-        p50,
+        found.value / 1e6,
         p90,
         p99,
         float(kept.mean()),
         kept.size,
-        (low, high),
+        (found.low / 1e6, found.high / 1e6),
         len(lives),
         _percent(steady.mean()),
         _percent(left_out),
