@@ -228,14 +228,18 @@ def audits(record: Record) -> list[str]:
     lines = []
     for artifact in record.artifacts:
         if audit := artifact.audit:
-            lines.append(
-                f"{artifact.name}: {audit.int8_macs_pct:.1f} % of the MACs run in int8, "
-                f"of what was promised {audit.promised_pct:.1f} %"
-            )
+            lines.append(f"{artifact.name}: {_ran(audit)}")
             lines += [f"{artifact.name}: not {fallback.layer}: {fallback.reason}" for fallback in audit.fallbacks]
         if artifact.note:
             lines.append(f"{artifact.name}: {artifact.note}")
     return lines
+
+
+def _ran(audit: Audit) -> str:
+    if not (audit.int8_macs_pct or audit.fallbacks):
+        return "no MACs run in int8, and none were promised to"
+    kept = f"of what was promised {audit.promised_pct:.1f} %" if audit.fallbacks else "all that was promised to do so"
+    return f"{audit.int8_macs_pct:.1f} % of the MACs run in int8, {kept}"
 
 
 def layers(record: Record) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -2,14 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
-from vitc.reports.record import (
-    Energy,
-    Measurement,
-    Record,
-)
-from vitc.reports.table import COLUMNS, MISSING, markdown, rows, terminal
+from vitc.reports.record import Audit, Energy, Fallback, Measurement, Record
+from vitc.reports.table import COLUMNS, MISSING, audits, markdown, rows, terminal
 
 UNMEASURED = Measurement("fp32/onnx", "onnxruntime", 1, 1, None, None, None, Energy(None), None, None, 0)
 
@@ -99,13 +96,26 @@ def test_the_report_holds_what_surrounds_the_numbers(record: Record) -> None:
         "some cpu, 2 cores (avx2), Linux",
         "vitc 0.1.0, torch 2.10",
         "| quantize | 3.1 | 81.30 | 5.72 M | 1.258 G |",
-        "int8/onnx: 85.1 % of the MACs run in int8",
+        "int8/onnx: 85.1 % of the MACs run in int8, of what was promised 97.5 %",
         r"int8/onnx: not head: too \| small",
         "fp32/onnx: not built here",
         "best for onnx: int8/onnx (no other is as fast)",
         "    vitc compress demo\n",
     ):
         assert fact in report
+
+
+@pytest.mark.parametrize(
+    ("audit", "said"),
+    [
+        (Audit(0.0, 100.0, ()), "no MACs run in int8, and none were promised to"),
+        (Audit(86.4, 100.0, ()), "86.4 % of the MACs run in int8, all that was promised to do so"),
+        (Audit(0.0, 0.0, (Fallback("head", "why"),)), "0.0 % of the MACs run in int8, of what was promised 0.0 %"),
+    ],
+)
+def test_what_runs_in_int8_is_said_beside_what_was_promised(record: Record, audit: Audit, said: str) -> None:
+    artifact = replace(record.artifacts[0], name="x", audit=audit, note="")
+    assert audits(replace(record, artifacts=(artifact,)))[0] == f"x: {said}"
 
 
 def test_markup_and_control_characters_are_shown_not_obeyed(record: Record) -> None:
