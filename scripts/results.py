@@ -20,6 +20,7 @@ from pathlib import Path
 from vitc import reporting
 from vitc.atomic import replacing, write_text
 from vitc.reports.page import page, verdicts
+from vitc.reports.table import markdown
 from vitc.runs import RECORD, REPORT
 
 Words = tuple[str, ...]
@@ -51,7 +52,7 @@ RUNS: Mapping[str, tuple[str, Words]] = {
     **{f"{model}-{way}": (what, (*MODELS[model], *words)) for model in MODELS for way, (what, words) in WAYS.items()},
 }
 """What each run shows, and its words after `vitc compress`."""
-KEPT = ("recipe.toml", RECORD, REPORT)
+KEPT = ("recipe.toml", RECORD)
 BEGIN, END = "<!-- runs: written by scripts/results.py -->", "<!-- end of runs -->"
 BROWSERS = ("chromium", "google-chrome", "chromium-browser")
 
@@ -71,11 +72,13 @@ def made(name: str, runs: Path) -> bool:
 
 
 def kept(folder: Path, out: Path) -> None:
-    """Copy what is committed of a run."""
+    """Copy what is committed of a run, and write its report from its record: as the pages are, in today's words."""
     out.mkdir(parents=True, exist_ok=True)
     for file in KEPT:
         with replacing(out / file) as partial:
             shutil.copyfile(folder / file, partial)
+    (run,) = reporting.read([out])
+    write_text(out / REPORT, markdown(run.record))
 
 
 def pages(out: Path) -> None:

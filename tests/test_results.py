@@ -10,6 +10,7 @@ import pytest
 
 from vitc import cli, reporting
 from vitc.reports.page import verdicts
+from vitc.reports.table import markdown
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,20 @@ def test_each_model_has_a_page_of_its_runs(results: Any, committed: Path) -> Non
     assert "deit_tiny-int8/onnx" not in (committed / "demo.html").read_text("utf-8")
     page = (committed / "deit_tiny.html").read_text("utf-8")
     assert all(name in page for name in ("deit_tiny-int8", "deit_tiny-int4", "deit_tiny-binary"))
+
+
+def test_what_is_committed_of_a_run_is_its_facts_and_a_report_in_the_words_of_today(
+    results: Any, committed: Path, tmp_path: Path
+) -> None:
+    run, out = committed / "demo-int8", tmp_path / "out" / "demo-int8"
+    (run / "recipe.toml").write_text('model = "demo"\n', encoding="utf-8")
+    (run / "report.md").write_text("in other words", encoding="utf-8")
+    (run / "model.pt2").write_bytes(b"weights")
+    results.kept(run, out)
+    assert {file.name for file in out.iterdir()} == {"recipe.toml", "record.json", "report.md"}
+    assert (out / "record.json").read_bytes() == (run / "record.json").read_bytes()
+    (read,) = reporting.read([run])
+    assert (out / "report.md").read_text("utf-8") == markdown(read.record)
 
 
 def test_what_is_finished_is_left_as_it_is(results: Any, committed: Path, capsys: pytest.CaptureFixture[str]) -> None:
