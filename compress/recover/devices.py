@@ -31,13 +31,13 @@ def arithmetic(precision: str, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == BF16)
 
 
-def seconds(work: Callable[[], object], device: torch.device, times: int = 2) -> float:
-    """How long some work takes, once it is warm; the mean of several times."""
-    found = []
-    for _ in range(times + 1):
+def seconds(work: Callable[[], object], device: torch.device, times: int = 2, least: float = 0.0) -> float:
+    """How long some work takes, once it is warm; the mean of so many times, and of as many as take `least` seconds."""
+    found: list[float] = []
+    while len(found) <= times or sum(found[1:]) < least:
         started = time.perf_counter()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         found.append(time.perf_counter() - started)
-    return sum(found[1:]) / times
+    return sum(found[1:]) / len(found[1:])

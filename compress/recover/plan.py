@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 MARGIN = 0.95
 """Of the time that is left: a machine is seldom as fast for long as it was at first."""
+TIMED = 0.02
+"""Of the time there is, to time steps in: a machine that other guests share is fast and slow by turns, for seconds."""
 
 
 @dataclass(frozen=True)

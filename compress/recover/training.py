@@ -21,7 +21,7 @@ from .duration import FP32, Duration
 from .in_turn import waits
 from .loss import LAST, Feature, Wanted, Weights, loss, variance
 from .places import apportioned, shuffled
-from .plan import Costs, Course, steps_in
+from .plan import TIMED, Costs, Course, steps_in
 from .rounded import STEPS, WEIGHT
 from .student import Student
 from .teaching import Teaching
@@ -146,7 +146,8 @@ class Training:
         state = State(duration.steps or 0, duration.precision or FP32, history=[apart], compared=compared)
         if duration.minutes is not None:
             names = (duration.precision,) if duration.precision else devices.precisions(self.device)
-            took = {name: devices.seconds(partial(self._try, name), self.device) for name in names}
+            least = TIMED * duration.minutes * 60 / len(names)
+            took = {name: devices.seconds(partial(self._try, name), self.device, least=least) for name in names}
             state.precision = self._agreed(min(took, key=lambda name: took[name]))
             self.teaching.precision = state.precision
             state.steps = self._agreed(self._steps(duration.minutes * 60, took[state.precision]))

@@ -27,6 +27,14 @@ def test_the_first_time_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     assert devices.seconds(lambda: None, CPU) == 2.5
 
 
+def test_work_is_timed_for_as_long_as_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is fast at first and slow later takes what it takes in the mean."""
+    clock = iter([0, 9, 10, 11, 20, 21, 30, 34, 40, 44])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    assert devices.seconds(lambda: None, CPU, least=10) == 2.5
+    assert next(clock, None) is None
+
+
 SCRIPT = """
 import copy, os, sys, torch
 from pathlib import Path

@@ -160,7 +160,7 @@ def test_beside_signs_what_is_far_off_is_compared_too_and_counts_no_more(
 def test_minutes_become_steps_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "precisions", lambda _: ("fp32", "bf16"))
     costs = iter([0.5, 0.25, 0.1])
-    monkeypatch.setattr(devices, "seconds", lambda work, *_: (work(), next(costs))[1])
+    monkeypatch.setattr(devices, "seconds", lambda work, *_, **__: (work(), next(costs))[1])
     pupil = Training(student(0.05), lesson(tmp_path, Duration(0.2, None, None)), HOW)
     state = pupil._begun()
     assert state.precision == "bf16", "the faster one"
