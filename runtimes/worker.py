@@ -7,6 +7,7 @@ it does. worker_process.py is what runs over there.
 """
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -25,6 +26,8 @@ TIMEOUT = 600.0
 """Seconds after which a worker that does not answer is ended."""
 PATIENCE = 5.0
 """Seconds that a worker has to leave by itself."""
+ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
+"""Has glibc keep one heap. With one for each thread, which of them holds what is luck, and the peak with it."""
 
 
 class Worker:
@@ -41,6 +44,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._complaints,
             encoding="utf-8",
+            env={**os.environ, **ONE_ARENA},
         )
         job = {"path": sys.path, "module": module, "name": name, "args": list(args), "cores": list(cores)}
         self._send({**job, "errors": errors.__name__})

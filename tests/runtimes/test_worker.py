@@ -104,3 +104,11 @@ def test_no_worker_outlives_who_asked_for_it(end: signal.Signals) -> None:
         parent.send_signal(end)
         parent.wait(20)
         assert gone(worker)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux tells of a process")
+def test_a_worker_keeps_one_heap_so_that_its_peak_is_no_luck() -> None:
+    with Worker(Path, ["/proc/self/environ"]) as worker:
+        environment = worker.ask("read_text").split("\0")
+    assert "MALLOC_ARENA_MAX=1" in environment
+    assert f"PATH={os.environ['PATH']}" in environment
