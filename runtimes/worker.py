@@ -26,8 +26,8 @@ TIMEOUT = 600.0
 """Seconds after which a worker that does not answer is ended."""
 PATIENCE = 5.0
 """Seconds that a worker has to leave by itself."""
-ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
-"""Has glibc keep one heap. With one for each thread, which of them holds what is luck, and the peak with it."""
+HEAP = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "131072"}
+"""Has glibc keep one heap, and no block above 128 KB in it: how much stays in holes of the heap is luck."""
 
 
 class Worker:
@@ -44,7 +44,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._complaints,
             encoding="utf-8",
-            env={**os.environ, **ONE_ARENA},
+            env={**os.environ, **HEAP},
         )
         job = {"path": sys.path, "module": module, "name": name, "args": list(args), "cores": list(cores)}
         self._send({**job, "errors": errors.__name__})
