@@ -17,7 +17,7 @@ from .chart import AXES, COLOURS, KINDS, MARKS, MOST_NAMED, UP, Plan, bars, lost
 from .points import Point
 from .table import clean
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 1000, 570, 62, 16, 16, 64
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 1000, 570, 62, 24, 16, 64
 KEY_LINE, KEY_WIDTH, LONGEST, WIDEST = 22, 232, 26, 130
 FONTS = "Arial, Helvetica, Liberation Sans, DejaVu Sans, Noto Sans, Roboto, sans-serif"
 """The first that is there: resvg knows no font by the name of its kind alone."""

@@ -110,9 +110,10 @@ function chart() {
   const there = plan.shown.map((at) => points[at]);
   const narrow = innerWidth < 600;
   const [width, height, left, bottom] = narrow ? [420, 380, 44, 44] : [1000, 460, 56, 48];
+  const right = 24; // holds the half of the last number that stands over the edge
   const svg = draw(place, "svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `Accuracy against ${axes[axis]}` });
   const share = ({ low, high }, value) => (value - low) / (high - low);
-  const X = (value) => left + share(plan.across, value) * (width - left - 10);
+  const X = (value) => left + share(plan.across, value) * (width - left - right);
   const Y = (value) => height - bottom - share(plan.up, value) * (height - bottom - 10);
   const line = (on) => on.map((point) => `${X(point[axis])},${Y(point.top1)}`).join(" ");
   plan.across.ticks.forEach((at, number) => {
@@ -120,7 +121,7 @@ function chart() {
     if (!narrow || number % 2 === 0) draw(svg, "text", { x: X(at), y: height - bottom + 18, "text-anchor": "middle" }, at);
   });
   for (const at of plan.up.ticks) {
-    draw(svg, "line", { class: "grid", x1: left, x2: width - 10, y1: Y(at), y2: Y(at) });
+    draw(svg, "line", { class: "grid", x1: left, x2: width - right, y1: Y(at), y2: Y(at) });
     draw(svg, "text", { x: left - 6, y: Y(at) + 4, "text-anchor": "end" }, at);
   }
   draw(svg, "text", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, axes[axis]);
