@@ -17,7 +17,7 @@ class State:
     """Where a recovery stands. Whatever else it does follows from this, its images and its seed."""
 
     steps: int
-    """That there are in all."""
+    """That were planned for."""
     precision: str
     step: int = 0
     """That are done."""
@@ -32,6 +32,14 @@ class State:
     """Of what was learned, over about the last pass."""
     compared: dict[str, float] = field(default_factory=dict)
     """The features that mean the same to student and teacher, and how far apart they were, 1 where that was near."""
+    last: int = 0
+    """The step to end after: that of the plan, or an earlier one when the time is up."""
+    seconds: float = 0.0
+    """That it took up to here."""
+
+    def __post_init__(self) -> None:
+        """End with the plan, where nothing else is said."""
+        self.last = self.last or self.steps
 
     def save(self, folder: Path | None) -> None:
         """Put it in a folder, if there is one."""

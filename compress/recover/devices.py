@@ -1,7 +1,7 @@
 """What training runs on: one CPU or GPU, or as many as `accelerate launch` started processes for."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 from .duration import BF16, FP32
+
+TURNS = 2
+"""That a mean is of, at least."""
 
 
 def accelerator() -> "Accelerator":
@@ -31,13 +34,19 @@ def arithmetic(precision: str, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == BF16)
 
 
-def seconds(work: Callable[[], object], device: torch.device, times: int = 2, least: float = 0.0) -> float:
-    """How long some work takes, once it is warm; the mean of so many times, and of as many as take `least` seconds."""
-    found: list[float] = []
-    while len(found) <= times or sum(found[1:]) < least:
-        started = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        found.append(time.perf_counter() - started)
-    return sum(found[1:]) / len(found[1:])
+def seconds(works: Mapping[str, Callable[[], object]], device: torch.device, least: float = 0.0) -> dict[str, float]:
+    """How long each of some works takes, once it is warm: the mean of two times, or of as many as take `least` seconds.
+
+    They take turns, so that a machine that is fast and slow by turns is so to all of them.
+    """
+    found: dict[str, list[float]] = {name: [] for name in works}
+    turns = 0
+    while turns <= TURNS or sum(sum(times[1:]) for times in found.values()) < least:
+        for name, work in works.items():
+            started = time.perf_counter()
+            work()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            found[name].append(time.perf_counter() - started)
+        turns += 1
+    return {name: sum(times[1:]) / len(times[1:]) for name, times in found.items()}

@@ -1,5 +1,6 @@
-"""From minutes to steps: what can be done in them is measured once, and then fixed."""
+"""From minutes to steps: what can be done in them is measured once, and then fixed; and how fast each step learns."""
 
+import math
 from dataclasses import dataclass
 
 MARGIN = 0.95
@@ -42,3 +43,11 @@ def steps_in(seconds: float, costs: Costs, course: Course) -> int:
         left -= costs.step * course.per_pass
         steps += course.per_pass
         number += 1
+
+
+def rate_at(step: int, steps: int, warmup: float) -> float:
+    """The share of its rate that a step learns with: rising first, then falling as a cosine does."""
+    rising = max(1, round(warmup * steps))
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))

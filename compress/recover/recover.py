@@ -56,12 +56,17 @@ class Recover:
             )
             training = Training(student, lesson, self.how)
             state = training.run(aids.advance)
-        word = f"{state.steps}steps:{state.precision}"
+        part = f"{state.last}of" if state.last < state.steps else ""
+        word = f"{part}{state.steps}steps:{state.precision}"
         aids.losses.notes.append(
             f"recover: divergence from the teacher on held-out images {state.history[0]:.3g} -> "
             f"{min(state.history):.3g}, best after {state.best_step} of {state.steps} steps"
             f"; --recover {word} repeats it"
         )
+        if part:
+            aids.losses.notes.append(
+                f"recover: the time was up after {state.last} steps: the machine had become slower"
+            )
         if training.weights(state.compared).shares == 0:
             aids.losses.notes.append(
                 f"recover: the images show {training.shown:.0%} of the classes, so features alone were learned from"

@@ -3,7 +3,6 @@
 Each step is a function of its number, the seed and the images, so a run that was stopped goes on as if it had not been.
 """
 
-import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,7 @@ from .duration import FP32, Duration
 from .in_turn import waits
 from .loss import LAST, Feature, Wanted, Weights, loss, variance
 from .places import apportioned, shuffled
-from .plan import TIMED, Costs, Course, steps_in
+from .plan import TIMED, Costs, Course, rate_at, steps_in
 from .rounded import STEPS, WEIGHT
 from .student import Student
 from .teaching import Teaching
@@ -108,6 +107,7 @@ class Training:
         self.accelerator.wait_for_everyone()  # before any of them saves
         if found:
             self.teaching.precision = found.precision
+            self.started -= found.seconds
         state = found or self._begun()
         self.student.learn(state.learned)
         state.average = {name: value.to(self.device) for name, value in state.average.items()}
@@ -119,12 +119,12 @@ class Training:
             optimizer.load_state_dict(state.optimizer)
         advance(100 * state.step // state.steps)
         interval = -(-state.steps // CHECKS)
-        while state.step < state.steps and not ended(state, interval, self.how.attention_first):
+        while state.step < state.last and not ended(state, interval, self.how.attention_first):
             self._step(state, model, optimizer)
             state.step += 1
             self._average(state)
             advance(100 * state.step // state.steps - 100 * (state.step - 1) // state.steps)
-            if state.step % interval == 0 or state.step == state.steps:
+            if state.step % interval == 0 or state.step == state.last:
                 self._check(state, optimizer)
         self.student.learn(state.best)
         return state
@@ -144,15 +144,17 @@ class Training:
         apart, compared = self._held_out()
         duration = self.lesson.duration
         state = State(duration.steps or 0, duration.precision or FP32, history=[apart], compared=compared)
+        state.last = duration.last or state.steps
         if duration.minutes is not None:
             names = (duration.precision,) if duration.precision else devices.precisions(self.device)
-            least = TIMED * duration.minutes * 60 / len(names)
-            took = {name: devices.seconds(partial(self._try, name), self.device, least=least) for name in names}
+            tries = {name: partial(self._try, name) for name in names}
+            took = devices.seconds(tries, self.device, TIMED * duration.minutes * 60)
             state.precision = self._agreed(min(took, key=lambda name: took[name]))
             self.teaching.precision = state.precision
-            state.steps = self._agreed(self._steps(duration.minutes * 60, took[state.precision]))
+            state.steps = state.last = self._agreed(self._steps(duration.minutes * 60, took[state.precision]))
         state.learned = state.best = copied(self.student.learned())
         state.average = copied(state.learned)
+        state.seconds = time.monotonic() - self.started
         self._save(state)
         return state
 
@@ -168,7 +170,7 @@ class Training:
         """How many steps there is time for."""
         self.teaching.of(0)  # in time that counts
         images = self.lesson.views.drawn(self.places[: self.batch], 0)
-        answers = devices.seconds(lambda: self.teaching.answer(images), self.device, 1) / self.batch
+        answers = devices.seconds({"": lambda: self.teaching.answer(images)}, self.device)[""] / self.batch
         costs = Costs(step, answers * len(self.places), answers * len(self.held))
         course = Course(self._per_pass(), self.how.views, CHECKS)
         return steps_in(budget - (time.monotonic() - self.started), costs, course)
@@ -219,7 +221,10 @@ class Training:
         return Wanted(shares.to(self.device), of, known)
 
     def _check(self, state: State, optimizer: Any) -> None:
-        """Look at the held-out images by the average of what was learned, remember the best, save."""
+        """Look at the held-out images by the average of what was learned, remember the best, save.
+
+        Where the time would be up before the next look, this one is the last.
+        """
         state.learned, state.optimizer = copied(self.student.learned()), optimizer.state_dict()
         self.student.learn(state.average)
         apart, _ = self._held_out()
@@ -227,6 +232,11 @@ class Training:
         if apart < min(state.history):
             state.best_step, state.best = state.step, copied(state.average)
         state.history.append(apart)
+        before, state.seconds = state.seconds, time.monotonic() - self.started
+        minutes = self.lesson.duration.minutes
+        if minutes is not None and state.seconds + (state.seconds - before) > minutes * 60:
+            state.last = state.step
+        state.last = self._agreed(state.last)
         self._save(state)
 
     def _save(self, state: State) -> None:
@@ -278,14 +288,6 @@ def ended(state: State, interval: int, alone: float = 0.0) -> bool:
 def is_near(features: Tensor, wanted: Tensor) -> bool:
     """Whether features are nearer to what is wanted than nothing is."""
     return bool((features - wanted).square().mean() < wanted.square().mean())
-
-
-def rate_at(step: int, steps: int, warmup: float) -> float:
-    """The share of its rate that a step learns with: rising first, then falling as a cosine does."""
-    rising = max(1, round(warmup * steps))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
 def copied(values: dict[str, Tensor]) -> dict[str, Tensor]:

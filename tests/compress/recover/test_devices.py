@@ -24,15 +24,24 @@ def test_half_precision_is_tried_where_the_processor_multiplies_in_it(
 def test_the_first_time_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 9.0, 10.0, 13.0, 20.0, 22.0])
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
-    assert devices.seconds(lambda: None, CPU) == 2.5
+    assert devices.seconds({"": lambda: None}, CPU) == {"": 2.5}
 
 
 def test_work_is_timed_for_as_long_as_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is fast at first and slow later takes what it takes in the mean."""
     clock = iter([0, 9, 10, 11, 20, 21, 30, 34, 40, 44])
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
-    assert devices.seconds(lambda: None, CPU, least=10) == 2.5
+    assert devices.seconds({"": lambda: None}, CPU, least=10) == {"": 2.5}
     assert next(clock, None) is None
+
+
+def test_works_take_turns_so_that_none_meets_a_slow_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[str] = []
+    now = iter(range(100))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(now))
+    found = devices.seconds({name: lambda name=name: turns.append(name) for name in "ab"}, CPU)  # type: ignore[misc]
+    assert turns == ["a", "b"] * 3
+    assert found == {"a": 1, "b": 1}
 
 
 SCRIPT = """

@@ -1,4 +1,4 @@
-from vitc.compress.recover.plan import MARGIN, Costs, Course, steps_in
+from vitc.compress.recover.plan import MARGIN, Costs, Course, rate_at, steps_in
 
 COURSE = Course(per_pass=10, views=2, checks=4)
 
@@ -14,3 +14,13 @@ def test_steps_fill_the_time_that_answers_and_checks_leave() -> None:
 def test_there_is_always_a_step() -> None:
     assert steps_in(0.0, Costs(1.0, 5.0, 2.0), COURSE) == 1
     assert steps_in(-9.0, Costs(1.0, 5.0, 2.0), COURSE) == 1
+
+
+def test_rates_rise_and_fall() -> None:
+    rates = [rate_at(step, 100, 0.1) for step in range(100)]
+    assert rates[9] == rates[10] == 1
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert 0 < rates[0] < 0.2
+    assert 0 < rates[-1] < 0.01
+    assert rate_at(0, 1, 0.05) == 1

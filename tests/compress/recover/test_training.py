@@ -1,8 +1,10 @@
 """Training goes on where it was stopped as if it had not been, keeps the best there was, and ends in time."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from vitc.compress.recover.checkpoint import State
 from vitc.compress.recover.duration import Duration, parse
 from vitc.compress.recover.loss import LAST, Feature, Weights
 from vitc.compress.recover.student import Student
-from vitc.compress.recover.training import NARROW, PATIENCE, How, Lesson, Training, rate_at
+from vitc.compress.recover.training import NARROW, PATIENCE, How, Lesson, Training
 from vitc.compress.recover.views import Views
 from vitc.models.backbone import Backbone, Preprocessing
 from vitc.models.indexed import Held
@@ -160,7 +162,7 @@ def test_beside_signs_what_is_far_off_is_compared_too_and_counts_no_more(
 def test_minutes_become_steps_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "precisions", lambda _: ("fp32", "bf16"))
     costs = iter([0.5, 0.25, 0.1])
-    monkeypatch.setattr(devices, "seconds", lambda work, *_, **__: (work(), next(costs))[1])
+    monkeypatch.setattr(devices, "seconds", lambda works, *_: {name: (works[name](), next(costs))[1] for name in works})
     pupil = Training(student(0.05), lesson(tmp_path, Duration(0.2, None, None)), HOW)
     state = pupil._begun()
     assert state.precision == "bf16", "the faster one"
@@ -172,20 +174,54 @@ def test_minutes_become_steps_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert same(resumed, repeated)
 
 
+class Slow:
+    """A machine whose steps take twice what they took when they were timed."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, step: float) -> None:
+        self.now, self.step, self.really = 0.0, step, Training._step
+        patch.setattr(devices, "precisions", lambda _: ("fp32",))
+        patch.setattr(devices, "seconds", lambda works, *_: dict.fromkeys(works, step / 2))
+        patch.setattr(time, "monotonic", lambda: self.now)
+        patch.setattr(Training, "_step", lambda training, *rest: self.take(training, *rest))  # noqa: PLW0108  (a function becomes a method)
+
+    def take(self, training: Training, *rest: Any) -> None:
+        self.now += self.step
+        self.really(training, *rest)
+
+
+def test_on_a_machine_that_becomes_slower_the_time_is_kept_and_the_word_repeats_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(monkeypatch, 0.25)
+    found, state = learned(given=lesson(tmp_path, Duration(0.2, None, None)))
+    assert state.step == state.last < state.steps
+    assert 10 < slow.now <= 12, "of the twelve seconds"
+    repeated, again = learned(given=lesson(duration=parse(f"{state.last}of{state.steps}steps")))
+    assert (again.step, again.steps) == (state.step, state.steps)
+    assert same(found, repeated)
+
+
+def test_time_before_a_stop_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(monkeypatch, 0.25)
+    whole, state = learned(given=lesson(tmp_path / "whole", Duration(0.2, None, None)))
+    slow.now = 0.0
+
+    def stopping(percent: int) -> None:
+        if slow.now > 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Training(student(0.05), lesson(tmp_path / "cut", Duration(0.2, None, None)), HOW).run(stopping)
+    slow.now = 1000.0
+    resumed, again = learned(given=lesson(tmp_path / "cut", Duration(0.2, None, None)))
+    assert again.last == state.last
+    assert same(whole, resumed)
+
+
 def test_percents_add_up_to_a_hundred() -> None:
     told: list[int] = []
     Training(student(0.05), lesson(duration=parse("7steps")), HOW).run(told.append)
     assert sum(told) == 100
-
-
-def test_rates_rise_and_fall() -> None:
-    rates = [rate_at(step, 100, 0.1) for step in range(100)]
-    assert rates[9] == rates[10] == 1
-    assert rates[:10] == sorted(rates[:10])
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert 0 < rates[0] < 0.2
-    assert 0 < rates[-1] < 0.01
-    assert rate_at(0, 1, 0.05) == 1
 
 
 def test_what_is_looked_at_is_the_mean_of_the_last_pass(monkeypatch: pytest.MonkeyPatch) -> None:
