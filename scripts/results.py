@@ -4,8 +4,8 @@
 
 A name is one of RUNS, or how several begin: `--only demo`. Runs are made in FOLDER (runs/results), where those that are
 finished are left as they are, and those that were stopped are resumed. What is committed of each is its recipe, its
-record and its report; then the pages are written anew, one for each model, and the table of OUT/README.md. DeiT-Tiny's
-files are looked for in the folder that VITC_REFERENCE names.
+record and its report; then the pages are written anew, one for each model, the table of OUT/README.md, and that of the
+README two folders above, which shows one run. DeiT-Tiny's files are looked for in the folder that VITC_REFERENCE names.
 """
 
 import argparse
@@ -14,13 +14,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vitc import reporting
 from vitc.atomic import replacing, write_text
+from vitc.reports import table
 from vitc.reports.page import page, verdicts
-from vitc.reports.table import markdown
 from vitc.runs import RECORD, REPORT
 
 Words = tuple[str, ...]
@@ -53,7 +53,10 @@ RUNS: Mapping[str, tuple[str, Words]] = {
 }
 """What each run shows, and its words after `vitc compress`."""
 KEPT = ("recipe.toml", RECORD)
-BEGIN, END = "<!-- runs: written by scripts/results.py -->", "<!-- end of runs -->"
+BEGIN, END = "<!-- {}: written by scripts/results.py -->", "<!-- end of {} -->"
+INDEX, FRONT = "runs", "deit_tiny-int8"
+"""What is written between such marks: the table of all runs, and the one of the run that the README shows."""
+FRONT_COLUMNS = ("artifact", "size MB", "top-1 %", "p50 ms", "speed-up", "peak MB", "MACs %")
 BROWSERS = ("chromium", "google-chrome", "chromium-browser")
 
 
@@ -78,7 +81,7 @@ def kept(folder: Path, out: Path) -> None:
         with replacing(out / file) as partial:
             shutil.copyfile(folder / file, partial)
     (run,) = reporting.read([out])
-    write_text(out / REPORT, markdown(run.record))
+    write_text(out / REPORT, table.markdown(run.record))
 
 
 def pages(out: Path) -> None:
@@ -90,18 +93,34 @@ def pages(out: Path) -> None:
 
 
 def index(out: Path) -> None:
-    """The table of runs in the folder's README, between its marks."""
-    readme = out / "README.md"
-    text = readme.read_text("utf-8") if readme.is_file() else f"# Results\n\n{BEGIN}\n{END}\n"
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        sys.exit(f"{readme} lacks the lines {BEGIN} and {END}: put them where the table belongs")
+    """The table of runs in the folder's README."""
     rows = ["| run | what it shows | its fastest result |", "| --- | --- | --- |"]
     for name in (name for name in RUNS if (out / name / RECORD).is_file()):
         (run,) = reporting.read([out / name])
         rows.append(f"| [{name}]({name}/{REPORT}) | {RUNS[name][0]} | {verdicts([run])[0].partition(': ')[2]} |")
-    write_text(readme, "\n".join([before + BEGIN, "", *rows, "", END + after]))
+    between(out / "README.md", INDEX, rows)
+
+
+def front(out: Path, readme: Path) -> None:
+    """What one of the runs came to, and where, in the README of all."""
+    if not (out / FRONT / RECORD).is_file():
+        print(f"{readme} is left as it is: it shows the run {FRONT}")
+        return
+    (run,) = reporting.read([out / FRONT])
+    shown = [table.COLUMNS.index(column) for column in FRONT_COLUMNS]
+    cells = [FRONT_COLUMNS, ["---"] * len(shown), *([row[each] for each in shown] for row in table.rows(run.record))]
+    where = next(fact for fact in table.facts(run.record) if fact.startswith("Machine"))
+    between(readme, FRONT, [*(f"| {' | '.join(row)} |" for row in cells), "", f"{table.setting(run.record)}. {where}."])
+
+
+def between(file: Path, what: str, lines: Sequence[str]) -> None:
+    """Write lines between the marks of what they are, and leave the rest of the file as it is."""
+    first, last = BEGIN.format(what), END.format(what)
+    before, begin, rest = file.read_text("utf-8").partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end:
+        sys.exit(f"{file} lacks the lines {first} and {last}: put them where the table belongs")
+    write_text(file, "\n".join([before + first, "", *lines, "", last + after]))
 
 
 def screenshot(out: Path, name: str) -> None:
@@ -151,7 +170,8 @@ def main() -> None:
             kept(args.runs / name, args.out / name)
     pages(args.out)
     index(args.out)
-    screenshot(args.out, "deit_tiny-int8")
+    front(args.out, args.out.parents[1] / "README.md")
+    screenshot(args.out, FRONT)
 
 
 if __name__ == "__main__":

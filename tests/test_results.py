@@ -43,7 +43,8 @@ def test_every_run_is_a_recipe(results: Any, monkeypatch: pytest.MonkeyPatch, tm
 
 def test_the_table_stands_between_its_marks(results: Any, committed: Path) -> None:
     readme = committed / "README.md"
-    readme.write_text(f"above\n{results.BEGIN}\nold\n{results.END}\nbelow\n", encoding="utf-8")
+    begin, end = results.BEGIN.format(results.INDEX), results.END.format(results.INDEX)
+    readme.write_text(f"above\n{begin}\nold\n{end}\nbelow\n", encoding="utf-8")
     results.index(committed)
     first = readme.read_text("utf-8")
     assert "old" not in first
@@ -58,6 +59,29 @@ def test_the_table_stands_between_its_marks(results: Any, committed: Path) -> No
     readme.write_text("no marks", encoding="utf-8")
     with pytest.raises(SystemExit, match="lacks the lines"):
         results.index(committed)
+
+
+def test_the_readme_shows_what_the_record_of_its_run_says(results: Any, committed: Path, checkout: Path) -> None:
+    readme = committed / "front.md"
+    shutil.copy(checkout / "README.md", readme)
+    results.front(committed, readme)
+    assert readme.read_bytes() == (checkout / "README.md").read_bytes(), "run scripts/results.py"
+    (run,) = reporting.read([committed / results.FRONT])
+    text = readme.read_text("utf-8")
+    for one in run.record.measurements:
+        if one.speedup and one.latency_ms:
+            assert f"| {one.latency_ms.p50:.2f} | {one.speedup.ratio:.2f}x [" in text
+    assert run.record.machine.cpu in text
+
+
+def test_a_readme_whose_run_is_not_there_is_left_as_it_is(
+    results: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("old", encoding="utf-8")
+    results.front(tmp_path, readme)
+    assert readme.read_text("utf-8") == "old"
+    assert "is left as it is" in capsys.readouterr().out
 
 
 def test_each_model_has_a_page_of_its_runs(results: Any, committed: Path) -> None:
