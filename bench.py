@@ -18,9 +18,11 @@ from .runtimes.energy.measure import EnergyReading, measure, unmeasured
 from .runtimes.energy.meter import NoReading
 from .runtimes.servers import Served, Streams, Told
 from .runtimes.serving import Load, Opened
+from .runtimes.together import Probe
 
 MAX_TIME = 60
 """Seconds."""
+AGAIN = "measure again when the machine is itself, or with --threads 1"
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ class Bench:
         openers = {name: partial(self._server, one, cores, opened[name].append) for name, one in timed.items()}
         pairs = [(one.held_against, name) for name, one in timed.items() if one.held_against in timed.keys() - {name}]
         plan = latency.Plan(self.max_time, self.tell, seed=self.seed)
-        with progress.step("latency and memory") as advance:
-            outcome = latency.measure(openers, pairs, plan, progress=advance)
+        with progress.step("latency and memory") as advance, Probe(cores if timed else ()) as probe:
+            outcome = latency.measure(openers, pairs, plan, latency.Surroundings(probe=probe), advance)
         for name, reason in outcome.failures.items():
             progress.note(f"{name} is not measured: {reason}")
         done = _Done(self, outcome, opened, cores)
@@ -102,7 +104,8 @@ class Bench:
         names = ("latency_ms", "speedup", "throughput", "peak_rss_mb", "over_idle_mb", "load_ms", "first_ms")
         reason = "it could not be run" if why else "only answers here, and is not timed"
         counted = asdict(unmeasured(reason))
-        return {**who, **how, **dict.fromkeys(names), "cores": [], "note": why, "energy_mj": counted}
+        lives = {"crowded_lives": 0, "left_out_lives": 0}
+        return {**who, **how, **dict.fromkeys(names), **lives, "cores": [], "note": why, "energy_mj": counted}
 
     def _server(self, subject: Subject, cores: Sequence[int], told: Told) -> Served:
         load = self.load(subject)
@@ -158,6 +161,8 @@ class _Done:
             "load_ms": median(one.load_ms for one in loads),
             "first_ms": median(one.first_ms for one in loads),
             "cores": list(self.cores),
+            "crowded_lives": self.outcome.crowded_lives,
+            "left_out_lives": self.outcome.left_out_lives,
         }
 
     def _speedup(self, subject: Subject) -> dict[str, Any] | None:
@@ -166,14 +171,15 @@ class _Done:
             return None
         if self.opened[baseline][0].batch != self.opened[subject.name][0].batch:
             return None
-        ratio = intervals.ratio(found[baseline].lives, found[subject.name].lives)
-        why = f"too noisy here to tell {bench.tell:.0%} apart in {bench.max_time:g} s"
-        return {
-            "vs": subject.baseline,
-            "ratio": ratio.value,
-            "ci95": [ratio.low, ratio.high],
-            "inconclusive": "" if ratio.tells(bench.tell) else why,
-        }
+        lives = found[subject.name].lives
+        ratio = intervals.ratio(found[baseline].lives, lives)
+        if crowded := self.outcome.crowded_lives:
+            why = f"the {len(self.cores)} cores did not work side by side in {crowded} of {len(lives)} lives; {AGAIN}"
+        elif ratio.tells(bench.tell):
+            why = ""
+        else:
+            why = f"too noisy here to tell {bench.tell:.0%} apart in {bench.max_time:g} s"
+        return {"vs": subject.baseline, "ratio": ratio.value, "ci95": [ratio.low, ratio.high], "inconclusive": why}
 
 
 def _images_per_s(image: intervals.Summary, streams: int) -> dict[str, Any]:
@@ -208,5 +214,7 @@ def measurement(row: Mapping[str, Any], score: Mapping[str, Any]) -> Measurement
         first_ms=row["first_ms"],
         throughput=rate and Throughput(**{**rate, "ci95": tuple(rate["ci95"])}),
         cores=tuple(row["cores"]),
+        crowded_lives=row["crowded_lives"],
+        left_out_lives=row["left_out_lives"],
         note=row["note"],
     )

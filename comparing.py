@@ -135,7 +135,7 @@ class _Clock:
             if first.artifact == second.artifact:
                 return Ratio(1.0, 1.0, 1.0), ""
             if second.speedup and second.speedup.vs == first.artifact:
-                return _inverse(second.speedup), ""
+                return _inverse(second.speedup, second)
             return None, "measured in one run, which kept no ratio of these two; add --remeasure to time both now"
         return None, "not measured in one run, so the machine's moods would count; add --remeasure to time both now"
 
@@ -149,9 +149,12 @@ class _Clock:
         first, found = profiling.profile([before, after], self.bench, progress=self.progress).measurements
         if found.speedup is None:
             return None, f"not measured: {found.note or first.note or 'their batches differ'}"
-        return _inverse(found.speedup), ""
+        return _inverse(found.speedup, found)
 
 
-def _inverse(speedup: records.Speedup) -> Ratio:
+def _inverse(speedup: records.Speedup, one: records.Measurement) -> tuple[Ratio | None, str]:
+    """How many times as long it takes; not known where its cores did not work side by side."""
+    if one.crowded_lives:
+        return None, speedup.inconclusive
     low, high = speedup.ci95
-    return Ratio(1 / speedup.ratio, 1 / high, 1 / low)
+    return Ratio(1 / speedup.ratio, 1 / high, 1 / low), ""

@@ -3,7 +3,7 @@
 1. Writing: dataclass -> object in field order, tuple -> list; floats keep seven digits (as many as float32 has). What
    stands in a plain dict is written as it is. A number that is not finite is never written.
 2. Reading is strict: every key of the dataclass, no other, each of the declared type. Whole numbers pass as floats.
-   A key whose default is empty (None, "", ()) may be left out, and is when it is empty.
+   A key whose default is empty (None, "", (), 0) may be left out, and is when it is empty.
 3. Hints understood: str, bool, int, float, dataclasses, tuple[X, ...], tuple[X, Y], X | None, dict[str, X], Any.
 """
 
@@ -17,6 +17,7 @@ from ..errors import UserError, VerificationFailed
 
 T = TypeVar("T")
 DIGITS = 7
+EMPTY = (None, "", (), 0)
 _NAMES: dict[Any, str] = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 
 
@@ -49,14 +50,14 @@ def decode(hint: type[T], value: Any, place: str = "") -> T:
         if key not in known:
             raise _error(place, f"unknown key {_short(key)}; allowed: {', '.join(known)}")
     for key in known:
-        if key not in value and getattr(hint, key, key) not in (None, "", ()):  # a default is an attribute of its class
+        if key not in value and getattr(hint, key, key) not in EMPTY:  # a default is an attribute of its class
             raise _error(place, f'key "{key}" is missing')
     return hint(**{key: _decode(of, value[key], _at(place, key)) for key, of in known.items() if key in value})
 
 
 def _left_out(value: Any, field: Field[Any]) -> bool:
     """An empty value where that is the default."""
-    return field.default in (None, "", ()) and getattr(value, field.name) == field.default
+    return field.default in EMPTY and getattr(value, field.name) == field.default
 
 
 def _decode(hint: Any, value: Any, place: str) -> Any:

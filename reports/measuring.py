@@ -18,7 +18,7 @@ NOTE = (
     "Loading is from file to session; the first inference is by itself, as engines compile in it. Memory is the peak "
     "over what the engine's library holds idle. Steady are rounds whose median lies within 5 % of the median of all; "
     "cut off are runs that other processes interrupted: they are left out of times and ratios. Every life is a new "
-    "process."
+    "process; left out are those in which the cores did not work side by side."
 )
 NOTHING = "-"
 
@@ -37,6 +37,8 @@ def doubts(record: Record) -> list[str]:
             found.append(f"{name}: not measured: {one.note}")
         if one.speedup and one.speedup.inconclusive:
             found.append(f"{name}: inconclusive against {one.speedup.vs}: {one.speedup.inconclusive}")
+        elif one.crowded_lives:
+            found.append(f"{name}: its cores did not work side by side in {one.crowded_lives} of the lives")
     return found
 
 
@@ -50,8 +52,9 @@ def _row(one: Measurement) -> tuple[str, ...]:
     times = one.latency_ms
     spread = f"{times.p50_ci95[0]:.2f} to {times.p50_ci95[1]:.2f}" if times and times.p50_ci95 else NOTHING
     numbers = (one.load_ms, one.first_ms, one.over_idle_mb)
-    steadiness = (times.stability_pct, times.interrupted_pct, times.lives) if times else (None,) * 3
-    cells = (*map(_number, numbers), spread, *map(_number, steadiness))
+    steadiness = (times.stability_pct, times.interrupted_pct) if times else (None,) * 2
+    lives = _number(times.lives if times else None) + (f" ({one.left_out_lives} left out)" * (one.left_out_lives > 0))
+    cells = (*map(_number, numbers), spread, *map(_number, steadiness), lives)
     return (one.artifact, one.runtime, str(one.batch), *cells)
 
 

@@ -224,6 +224,10 @@ class Measurement:
     """That it was kept on; empty where the system did not bind it to any."""
     note: str = ""
     """Why it could not be measured."""
+    crowded_lives: int = 0
+    """Of those it was measured in: its cores did not work side by side in them, and there were too few others."""
+    left_out_lives: int = 0
+    """That do not count, as its cores did not work side by side in them."""
 
 
 @dataclass(frozen=True)

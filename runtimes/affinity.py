@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 CPUS = Path("/sys/devices/system/cpu")
@@ -18,6 +19,11 @@ def choose(threads: int) -> tuple[int, ...]:
     return tuple(sorted(ranked[:threads]))  # among equals the last: systems do their chores on the first
 
 
+def whole(cores: Sequence[int]) -> int:
+    """How many whole cores these are, as far as the system says."""
+    return sum(not _is_second(core, cores) for core in cores)
+
+
 def _pace(core: int) -> int:
     """What tells fast cores from slow ones: their capacity on ARM, else the highest frequency; 0 where unknown."""
     for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):
@@ -26,8 +32,8 @@ def _pace(core: int) -> int:
     return 0
 
 
-def _is_second(core: int, allowed: list[int]) -> bool:
-    """Whether it shares its arithmetic units with an allowed core of a higher number."""
+def _is_second(core: int, allowed: Sequence[int]) -> bool:
+    """Whether it shares its arithmetic units with one of them that has a higher number."""
     siblings: set[int] = set()
     for part in _read(core, "topology/thread_siblings_list").split(","):
         if part:

@@ -7,6 +7,7 @@
    changes with the rounds, so nobody is always first.
 3. Lives go on until the intervals (see intervals.py) are narrow enough for the difference that shall be told apart, or
    the time is up.
+4. Lives in which the cores did not work side by side (see together.py) do not count, where there are enough others.
 """
 
 import math
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from ..errors import VitcError
 from . import intervals
+from .together import ENOUGH
 
 LEAST_LIVES, MOST_LIVES = intervals.LEAST, 40
 """As many whatever the time: fewer cannot carry an interval of 95 %."""
@@ -42,7 +45,6 @@ class Server(Protocol):
 
 
 Opener = Callable[[], AbstractContextManager[Server]]
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,15 @@ class Plan:
     warmup_seconds: float = 0.5
     rounds: int = 8
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where it is measured."""
+
+    clock: Callable[[], float] = time.monotonic
+    probe: Callable[[], float] = lambda: 1.0
+    """Which share of what they do alone the cores get done together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,30 +80,35 @@ class Outcome:
 
     samples: dict[str, Samples] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    crowded_lives: int = 0
+    """Of those in the samples: the cores did not work side by side in them, and there are too few others."""
+    left_out_lives: int = 0
+    """That are not in the samples, as the cores did not work side by side in them."""
 
 
 def measure(
     openers: Mapping[str, Opener],
     pairs: Collection[tuple[str, str]],
     plan: Plan,
-    clock: Clock = time.monotonic,
+    around: Surroundings,
     progress: Callable[[int], object] | None = None,
 ) -> Outcome:
     """Time the artifacts against each other; `pairs` are those whose ratios count. `progress` is told of every life."""
-    run = _Run(openers, plan, clock)
+    run, clock = _Run(openers, plan, around), around.clock
     start = clock()
     while run.alive:
         began = clock()
         run.live(began + plan.seconds / LEAST_LIVES)
         if progress:
             progress(1)
-        found, now = run.samples(), clock()
-        lives = max((len(one.lives) for one in found.values()), default=0)
+        lives, calm, now = len(run.calm), sum(run.calm), clock()
         late = now + (now - began) > start + plan.seconds
-        told = lives >= intervals.SURE and _told(found, pairs, plan.tell)
+        told = calm >= intervals.SURE and _told(run.samples(), pairs, plan.tell)
         if lives >= LEAST_LIVES and (late or told or lives >= MOST_LIVES):
             break
-    return Outcome(run.samples(), run.failures)
+    crowded = run.calm.count(False)
+    counts = (0, crowded) if run.enough_calm else (crowded, 0)
+    return Outcome(run.samples(), run.failures, *counts)
 
 
 def _told(found: Mapping[str, Samples], pairs: Collection[tuple[str, str]], tell: float) -> bool:
@@ -104,31 +120,41 @@ def _told(found: Mapping[str, Samples], pairs: Collection[tuple[str, str]], tell
 class _Run:
     """One measurement on its way."""
 
-    def __init__(self, openers: Mapping[str, Opener], plan: Plan, clock: Clock) -> None:
+    def __init__(self, openers: Mapping[str, Opener], plan: Plan, around: Surroundings) -> None:
         self.alive = list(openers)
         self.failures: dict[str, str] = {}
-        self._openers, self._plan, self._clock = openers, plan, clock
+        self.calm: list[bool] = []
+        """For every life, whether the cores worked side by side in it."""
+        self._openers, self._plan, self._around = openers, plan, around
         self._orders = orders(list(openers), plan.seed)
         self._lives: dict[str, list[NDArray[np.int64]]] = {name: [] for name in openers}
         self._runs = 0
 
+    @property
+    def enough_calm(self) -> bool:
+        """Whether there are so many calm lives that they can do without the others."""
+        return sum(self.calm) >= LEAST_LIVES
+
     def samples(self) -> dict[str, Samples]:
-        """Of those that nothing happened to."""
-        return {name: Samples(tuple(self._lives[name])) for name in self.alive if self._lives[name]}
+        """Of those that nothing happened to: their calm lives, or all where there are too few calm ones."""
+        counting = self.calm if self.enough_calm else [True] * len(self.calm)
+        return {name: Samples(tuple(compress(self._lives[name], counting))) for name in self.alive if self._lives[name]}
 
     def live(self, deadline: float) -> None:
         """Start them all, measure them in rounds until the deadline, and end them."""
         turns: dict[str, list[Sequence[Sequence[int]]]] = {name: [] for name in self.alive}
+        before = self._around.probe()
         with ExitStack() as stack:
             servers = self._started(stack)
             for done in range(self._plan.rounds):
-                if done >= LEAST_ROUNDS and self._clock() > deadline:
+                if done >= LEAST_ROUNDS and self._around.clock() > deadline:
                     break
                 for name in self._order():
                     with self._by_itself(name):
                         turns[name].append(servers[name].turn(self._runs))
         for name in self.alive:
             self._lives[name].append(np.array(turns[name], dtype=np.int64))
+        self.calm.append(min(before, self._around.probe()) >= ENOUGH)
 
     def _started(self, stack: ExitStack) -> dict[str, Server]:
         """All that can be started, warm."""

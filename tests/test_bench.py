@@ -15,6 +15,7 @@ from vitc.runtimes import RUNTIMES, Runtime, energy, machine
 from vitc.runtimes.energy.measure import EnergyReading
 from vitc.runtimes.servers import Told
 from vitc.runtimes.serving import Load, Opened
+from vitc.runtimes.together import Probe
 
 SCORE = {"top1": 80.0, "top5": 95.0, "images": 10}
 MS = 1_000_000
@@ -50,7 +51,8 @@ class Pretending:
 
 @pytest.fixture(autouse=True)
 def pretending(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Engines of which nothing runs."""
+    """Engines of which nothing runs, on cores that work side by side."""
+    monkeypatch.setattr(Probe, "__call__", lambda _: 1.0)
     monkeypatch.setattr(Pretending, "made", [])
     monkeypatch.setattr(bench, "Served", Pretending)
     monkeypatch.setattr(bench, "Streams", Pretending)
@@ -120,6 +122,26 @@ def test_what_cannot_be_told_apart_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(Pretending, "turn", lambda _, runs: [((1 + next(turns) % 7) * MS, 0)] * runs)
     _, row = measured(Bench(1, max_time=0.01), "fp32/onnx", "int8/onnx")
     assert row["speedup"]["inconclusive"] == "too noisy here to tell 5% apart in 0.01 s"
+
+
+def test_cores_that_share_are_told_of_and_no_ratio_is_concluded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Probe, "__call__", lambda _: 0.5)
+    base, row = (measurement(one, SCORE) for one in measured(Bench(2, max_time=0.01), "fp32/onnx", "int8/onnx"))
+    assert base.latency_ms
+    assert (base.crowded_lives, base.left_out_lives) == (base.latency_ms.lives, 0)
+    assert row.speedup
+    lives = base.latency_ms.lives
+    assert f"did not work side by side in {lives} of {lives} lives" in row.speedup.inconclusive
+    assert "--threads 1" in row.speedup.inconclusive
+
+
+def test_lives_that_were_left_out_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = iter([0.5, *[1.0] * 100])
+    monkeypatch.setattr(Probe, "__call__", lambda _: next(shares))
+    _, row = (measurement(one, SCORE) for one in measured(Bench(2), "fp32/onnx", "int8/onnx"))
+    assert (row.crowded_lives, row.left_out_lives) == (0, 1)
+    assert row.speedup
+    assert row.speedup.inconclusive == ""
 
 
 def test_a_batch_that_is_fixed_is_the_one_recorded_and_compared() -> None:

@@ -115,6 +115,20 @@ def test_two_of_one_run_without_a_ratio_are_timed_anew_or_not_at_all(
     assert "in one run, which kept no ratio of these two" in time.reason
 
 
+def test_times_of_cores_that_shared_decide_nothing(demo_run: Path, changed: Callable[..., Path]) -> None:
+    why = "the 2 cores did not work side by side"
+
+    def crowd(record: dict) -> None:  # type: ignore[type-arg]
+        for one in record["measurements"]:
+            one["crowded_lives"] = 7
+            if one["speedup"]:
+                one["speedup"]["inconclusive"] = why
+
+    folder = changed(crowd)
+    found = comparing.compare(f"{folder}:fp32/onnx", f"{folder}:int8/onnx", LOOSE)
+    assert [(one.verdict, one.reason) for one in found if one.what == "time"] == [(Verdict.INCONCLUSIVE, why)]
+
+
 def test_what_cannot_be_compared_is_one_line(demo_run: Path, changed: Callable[..., Path], tmp_path: Path) -> None:
     folder = changed()
     (folder / "predictions.npz").write_bytes(b"no zip")

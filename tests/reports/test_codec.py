@@ -26,6 +26,16 @@ class Tree:
     free: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Fruit:
+    kind: str
+    seeds: int = 0
+    note: str = ""
+    weight: float | None = None
+    worms: tuple[int, ...] = ()
+    ripe: int = 1
+
+
 YES = True
 LEAF = Leaf(0.5, (0.25, 1.0))
 TREE = Tree("t", 3, YES, (LEAF, LEAF), None, {"torch": "2"}, {"a": [1, {"b": None}], "rate": 0.123456789012})
@@ -33,6 +43,15 @@ TREE = Tree("t", 3, YES, (LEAF, LEAF), None, {"torch": "2"}, {"a": [1, {"b": Non
 
 def test_what_is_written_is_read_back() -> None:
     assert decode(Tree, encode(TREE)) == TREE
+
+
+def test_what_is_empty_by_default_may_be_left_out_and_is() -> None:
+    assert encode(Fruit("plum")) == {"kind": "plum", "ripe": 1}
+    assert decode(Fruit, {"kind": "plum", "ripe": 1}) == Fruit("plum")
+    full = Fruit("plum", 1, "sweet", 0.5, (3,), 0)
+    assert decode(Fruit, encode(full)) == full
+    with pytest.raises(UserError, match="ripe"):
+        decode(Fruit, {"kind": "plum"})
 
 
 def test_declared_floats_keep_seven_digits() -> None:

@@ -52,6 +52,16 @@ def test_what_was_not_measured_and_what_was_not_told_is_a_line(record: Record) -
     assert measuring.doubts(record) == []
 
 
+def test_lives_whose_cores_shared_are_told_of(record: Record) -> None:
+    _, one = measured(record).measurements
+    without = replace(record, measurements=(replace(one, speedup=None, crowded_lives=5),))
+    assert measuring.doubts(without) == [
+        "int8/onnx on onnxruntime (1 thread, batch 1): its cores did not work side by side in 5 of the lives"
+    ]
+    (row,) = measuring.rows(replace(record, measurements=(replace(one, left_out_lives=3),)))
+    assert row[-1] == "8 (3 left out)"
+
+
 def test_all_reports_say_it_and_keep_the_other_rows(record: Record) -> None:
     found = measured(record)
     texts = [terminal(found), table.markdown(found), table.csv({"run": found}), page([Run("run", found)])]

@@ -57,6 +57,15 @@ def test_what_a_process_may_not_use_is_left_alone(cpus: Path, monkeypatch: pytes
     assert affinity.choose(2) == (1, 4)
 
 
+def test_threads_of_a_core_are_one_whole_core(cpus: Path) -> None:
+    assert affinity.whole((0, 1, 4)) == 3, "of nothing known, each is one"
+    for core in range(8):
+        write(cpus, core, "topology/thread_siblings_list", f"{core // 2 * 2}-{core // 2 * 2 + 1}")
+    assert affinity.whole(range(8)) == 4
+    assert affinity.whole((1, 2, 3)) == 2
+    assert affinity.whole(()) == 0
+
+
 def test_other_systems_bind_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert affinity.choose(2) == ()

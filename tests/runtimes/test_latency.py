@@ -9,7 +9,17 @@ import pytest
 from vitc.errors import VerificationFailed
 from vitc.runtimes import intervals
 from vitc.runtimes.intervals import SURE
-from vitc.runtimes.latency import LEAST_LIVES, LEAST_ROUNDS, MOST_LIVES, Outcome, Plan, measure, orders, runs_in_turn
+from vitc.runtimes.latency import (
+    LEAST_LIVES,
+    LEAST_ROUNDS,
+    MOST_LIVES,
+    Outcome,
+    Plan,
+    Surroundings,
+    measure,
+    orders,
+    runs_in_turn,
+)
 
 MS = 1_000_000
 
@@ -35,7 +45,7 @@ class Machine:
 
     def compare(self, plan: Plan, **milliseconds: float) -> Outcome:
         openers = {name: self.opener(name, each) for name, each in milliseconds.items()}
-        return measure(openers, [tuple(openers)[:2]] if len(openers) > 1 else [], plan, self.clock)  # type: ignore[list-item]
+        return measure(openers, [tuple(openers)[:2]] if len(openers) > 1 else [], plan, Surroundings(self.clock))  # type: ignore[list-item]
 
 
 class Server:
@@ -128,6 +138,31 @@ def test_the_time_ends_the_lives_but_not_the_first(machine: Machine) -> None:
     assert {len(one.lives) for one in found.samples.values()} == {LEAST_LIVES}
 
 
+def test_lives_of_cores_that_share_are_left_out_and_others_lived(machine: Machine) -> None:
+    openers = {name: machine.opener(name, 10.0) for name in ("a", "b")}
+    shares = iter([1.0, 1.0, 0.5, 1.0, 1.0, 0.6, 0.4, 0.4, *[0.9] * 100])
+    found = measure(openers, [("a", "b")], Plan(), Surroundings(machine.clock, lambda: next(shares)))
+    assert (found.crowded_lives, found.left_out_lives) == (0, 3), "the share before and that after a life count"
+    assert {len(one.lives) for one in found.samples.values()} == {SURE}
+
+
+def test_where_cores_always_share_all_lives_count_and_it_is_said(machine: Machine) -> None:
+    openers = {name: machine.opener(name, 10.0) for name in ("a", "b")}
+    shares = iter([*[1.0] * 4, *[0.5] * 100])
+    found = measure(openers, [("a", "b")], Plan(), Surroundings(machine.clock, lambda: next(shares)))
+    lives = len(found.samples["a"].lives)
+    assert machine.now > 50, "it goes on till the time is up"
+    assert (found.crowded_lives, found.left_out_lives) == (lives - 2, 0)
+
+
+def test_what_is_left_out_is_that_life_and_no_other(machine: Machine) -> None:
+    lives = iter(range(100))
+    openers = {"a": lambda: Server(machine, "a", 1.0 + next(lives), "")}
+    shares = iter([*[1.0] * 4, 0.1, *[1.0] * 100])
+    found = measure(openers, [], Plan(), Surroundings(machine.clock, lambda: next(shares)))
+    assert [round(float(life[0, 0, 0]) / MS) for life in found.samples["a"].lives][:4] == [1, 2, 4, 5]
+
+
 def test_a_life_of_slow_artifacts_has_fewer_rounds(machine: Machine) -> None:
     found = machine.compare(Plan(seconds=12), a=3000.0, b=3000.0)
     assert {len(life) for life in found.samples["a"].lives} == {LEAST_ROUNDS}
@@ -141,7 +176,7 @@ def test_what_goes_wrong_goes_wrong_for_one_alone(machine: Machine, what: str) -
         "c": machine.opener("c", 5.0),
     }
     told: list[int] = []
-    found = measure(openers, [("a", "b"), ("a", "c")], Plan(), machine.clock, told.append)
+    found = measure(openers, [("a", "b"), ("a", "c")], Plan(), Surroundings(machine.clock), told.append)
     assert found.failures == {"b": f"b fails to {what}"}
     assert set(found.samples) == {"a", "c"}
     assert intervals.ratio(found.samples["a"].lives, found.samples["c"].lives).value == pytest.approx(2.0)
@@ -149,8 +184,8 @@ def test_what_goes_wrong_goes_wrong_for_one_alone(machine: Machine, what: str) -
 
 
 def test_nothing_that_works_is_nothing(machine: Machine) -> None:
-    assert measure({}, [], Plan()) == Outcome()
-    found = measure({"a": machine.opener("a", 1.0, fails="open")}, [], Plan(), machine.clock)
+    assert measure({}, [], Plan(), Surroundings()) == Outcome()
+    found = measure({"a": machine.opener("a", 1.0, fails="open")}, [], Plan(), Surroundings(machine.clock))
     assert (found.samples, found.failures) == ({}, {"a": "a fails to open"})
 
 
