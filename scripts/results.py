@@ -45,10 +45,19 @@ WAYS: Mapping[str, tuple[str, Words]] = {
     "prune": ("a tenth of the hidden neurons gone; and int8", (*NEURONS, *SLOWER)),
     "prune-merge": ("both, and int8", (*NEURONS, *TOKENS, *SLOWER)),
 }
-HALF = ("--prune", "macs=0.5", "--recover", "13", "--recover-data", "demo:4000", "--ptq", "off", "--threads", "1")
+PHOTOS = ("--recover-data", f"{REFERENCE}/photos2000")
+IMAGES = ("--recover-data", "demo:4000")
+HALF = ("--prune", "macs=0.5", "--recover", "13", *IMAGES, "--ptq", "off", "--threads", "1")
+PACKED = ("--threads", "1", "--export", "onnx,coreml")
+ONE_BIT = ("--ptq", "binary", "--effort", "high", "--recover", "14", *IMAGES, *PACKED)
+ONE_BIT_ATTENTION = ("--ptq", "binary", "--binary-attention", "--recover", "20", *IMAGES, *PACKED)
+TWO_BITS = ("--calib-images", "512", "--ptq", "binary2", "--effort", "high", "--recover", "30", *PHOTOS, *PACKED)
 RUNS: Mapping[str, tuple[str, Words]] = {
     "demo-first": ("the README's first command", ("demo",)),
     "demo-half": ("half of the multiply-adds gone, and 13 minutes of recovery", ("demo", *HALF)),
+    "demo-binary-learned": ("packed 1-bit weights; blocks, then all of it learned", ("demo", *ONE_BIT)),
+    "demo-binary-attention": ("the same with attention of one bit; all of it learned", ("demo", *ONE_BIT_ATTENTION)),
+    "deit_tiny-binary2": ("packed 2-bit weights; blocks, then all of it learned", (*DEIT, *TWO_BITS)),
     **{f"{model}-{way}": (what, (*MODELS[model], *words)) for model in MODELS for way, (what, words) in WAYS.items()},
 }
 """What each run shows, and its words after `vitc compress`."""
