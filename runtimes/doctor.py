@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .. import libraries
-from . import RUNTIMES, Runtime, compatible, machine, trt
+from . import RUNTIMES, Runtime, affinity, compatible, machine, trt
 from .energy import SOURCES, Source
+from .together import ENOUGH, Probe
 
 LIBRARIES = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf", "coremltools", "numpy")
 """What results depend on."""
@@ -52,6 +53,7 @@ def findings() -> list[Finding]:
         Finding("python", platform.python_version()),
         Finding("system", here.os),
         Finding("processor", f"{here.cpu}, {here.cores} cores"),
+        *_cores(here.cores),
         Finding("vector instructions", ", ".join(here.isa) or "unknown"),
         *_instructions(here.isa, platform.machine()),
         *(Finding(name, version) for name, version in here.packages.items()),
@@ -60,6 +62,18 @@ def findings() -> list[Finding]:
         *_devices(),
         *(_sensor(source) for source in SOURCES.values()),
     ]
+
+
+def _cores(count: int) -> Iterator[Finding]:
+    """Whether they work side by side, where there are several to ask."""
+    cores = affinity.choose(count)
+    if affinity.whole(cores) < 2:
+        return
+    with Probe(cores) as probe:
+        share = probe()
+    shared = "they share a real one now, or are busy: measure at another time, or with --threads 1"
+    found = f"together they do {min(share, 1):.0%} of what they do alone"
+    yield Finding("cores side by side", found, "" if share >= ENOUGH else shared)
 
 
 def _split(what: str, line: str) -> Finding:

@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from vitc.runtimes import RUNTIMES, compatible, doctor, machine
+from vitc.runtimes import RUNTIMES, affinity, compatible, doctor, machine
 from vitc.runtimes.energy import SOURCES
+from vitc.runtimes.together import Probe
 
 
 def test_what_is_missing_comes_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,6 +28,18 @@ def test_every_sensor_is_looked_for_and_devices_too() -> None:
         assert (found[f"energy {name}"].found == "ready") is (source.missing() is None)
     assert found["CUDA"].found
     assert "CPUExecutionProvider" in found["onnxruntime providers"].found
+
+
+@pytest.mark.parametrize(("share", "said"), [(1.04, "100%"), (0.8, "80%"), (0.5, "50%")])
+def test_cores_that_share_one_are_told_of(monkeypatch: pytest.MonkeyPatch, share: float, said: str) -> None:
+    monkeypatch.setattr(affinity, "choose", lambda count: tuple(range(count)))
+    monkeypatch.setattr(affinity, "whole", len)
+    monkeypatch.setattr(Probe, "__call__", lambda _: share)
+    monkeypatch.setattr(Probe, "__enter__", lambda probe: probe)
+    (finding,) = doctor._cores(2)
+    assert said in finding.found
+    assert ("--threads 1" in finding.mend) is (share < 0.75)
+    assert list(doctor._cores(1)) == []
 
 
 def test_versions_that_clash_come_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
