@@ -48,10 +48,10 @@ WAYS: Mapping[str, tuple[str, Words]] = {
 PHOTOS = ("--recover-data", f"{REFERENCE}/photos2000")
 IMAGES = ("--recover-data", "demo:4000")
 HALF = ("--prune", "macs=0.5", "--recover", "13", *IMAGES, "--ptq", "off", "--threads", "1")
-PACKED = ("--threads", "1", "--export", "onnx,coreml")
-ONE_BIT = ("--ptq", "binary", "--effort", "high", "--recover", "14", *IMAGES, *PACKED)
-ONE_BIT_ATTENTION = ("--ptq", "binary", "--binary-attention", "--recover", "16", *IMAGES, *PACKED)
-TWO_BITS = ("--calib-images", "512", "--ptq", "binary2", "--effort", "high", "--recover", "30", *PHOTOS, *PACKED)
+TWO, FOUR = (("--threads", "1", "--export", f"onnx,{others}") for others in ("coreml", "onnxruntime,openvino,coreml"))
+ONE_BIT = ("--ptq", "binary", "--effort", "high", "--recover", "14", *IMAGES, *FOUR)
+ONE_BIT_ATTENTION = ("--ptq", "binary", "--binary-attention", "--recover", "16", *IMAGES, *TWO)
+TWO_BITS = ("--calib-images", "512", "--ptq", "binary2", "--effort", "high", "--recover", "30", *PHOTOS, *TWO)
 RUNS: Mapping[str, tuple[str, Words]] = {
     "demo-first": ("the README's first command", ("demo",)),
     "demo-half": ("half of the multiply-adds gone, and 13 minutes of recovery", ("demo", *HALF)),
