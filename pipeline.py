@@ -172,7 +172,7 @@ class _Run:
         drifts = checks.drifts(made, measurements, score)
         scored_on = [f"{one.artifact} {one.runtime}" for one in measurements]
         score.gather([*simulations, *scored_on], self.out / PREDICTIONS, backbone.classes)
-        self.finish(record)
+        record = self.finish(record)
         wrong = [f"{one.row.name} {complaint}" for one in checked for complaint in one.complaints]
         slower = () if recipe.allow_slower else checks.slower(made, measurements)
         return Outcome(record, (*wrong, *drifts, *slower))
@@ -276,10 +276,12 @@ class _Run:
         outputs = score.outputs(subject.name)
         return self.stages.do(f"score {subject.name}", inputs, outputs, work, total=score.images)
 
-    def finish(self, record: records.Record) -> None:
-        """Write what the run is asked for, the page last, as it is made of the rest; then drop what only served."""
-        write_text(self.out / REPORT, table.markdown(record))
+    def finish(self, record: records.Record) -> records.Record:
+        """Write what the run is asked for, then drop what only served; the record to the digits that it keeps."""
         write_text(self.out / RECORD, records.to_json(record))
-        write_text(self.out / PAGE, page(reporting.read([self.out])))
+        (run,) = reporting.read([self.out])
+        write_text(self.out / REPORT, table.markdown(run.record))
+        write_text(self.out / PAGE, page([run]))
         for name in ("scored", "calibration", "recovery"):
             remove(self.out / FOLDER / f"{name}-pixels")
+        return run.record

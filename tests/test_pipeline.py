@@ -14,7 +14,7 @@ from vitc.reports.record import Record, from_json
 
 pytestmark = pytest.mark.xdist_group("demo_run")
 
-RECIPE = Recipe(data="demo:48", calib_images=8, max_time=1, meter="none")
+RECIPE = Recipe(data="demo:48", calib_images=8, threads=1, max_time=1, meter="none")
 """That of `demo_run`."""
 
 
