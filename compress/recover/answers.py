@@ -36,9 +36,10 @@ class Answers:
         features = {name: one[rows].float() for name, one in self.features.items()}
         return dense(self.shares[rows], self.classes[rows], outputs), features
 
-    def shown(self, outputs: int) -> float:
-        """What share of its classes the teacher found in the views: by how evenly its mean answer is spread."""
-        mean = dense(self.shares, self.classes, outputs).mean(0)
+    def shown(self, places: Sequence[int], outputs: int) -> float:
+        """What share of its classes the teacher found in views: by how evenly its mean answer is spread."""
+        rows = list(places)
+        mean = dense(self.shares[rows], self.classes[rows], outputs).mean(0)
         return float(torch.special.entr(mean).sum().exp()) / outputs
 
     def tensors(self) -> dict[str, Tensor]:

@@ -36,6 +36,10 @@ class State:
     """The step to end after: that of the plan, or an earlier one when the time is up."""
     seconds: float = 0.0
     """That it took up to here."""
+    falls: int = 0
+    """How often rates have fallen."""
+    fell: int = 0
+    """The step after which they did last."""
 
     def __post_init__(self) -> None:
         """End with the plan, where nothing else is said."""

@@ -38,6 +38,8 @@ class Wanted:
     """[B, classes]."""
     features: Mapping[str, Feature] = field(default_factory=dict)
     labels: Tensor | None = None
+    told: Tensor | None = None
+    """[B], whether the shares of an image are learned; None where all are."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class Weights:
 def loss(logits: Tensor, features: Mapping[str, Tensor], wanted: Wanted, weights: Weights) -> Tensor:
     """Of a batch, in the mean over its images."""
     found = logits.float().log_softmax(1)
-    total = weights.shares * functional.kl_div(found, wanted.shares, reduction="batchmean")
+    of_shares = functional.kl_div(found, wanted.shares, reduction="none").sum(1)
+    total = weights.shares * (of_shares if wanted.told is None else of_shares * wanted.told).mean()
     apart = {name: one.distance(features[name]) for name, one in wanted.features.items()}
     if LAST in apart:
         total = total + weights.features * apart.pop(LAST)

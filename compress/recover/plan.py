@@ -3,10 +3,16 @@
 import math
 from dataclasses import dataclass
 
+from .checkpoint import State
+
 MARGIN = 0.95
 """Of the time that is left: a machine is seldom as fast for long as it was at first."""
 TIMED = 0.02
 """Of the time there is, to time steps in: a machine that other guests share is fast and slow by turns, for seconds."""
+PATIENCE = 3
+"""Checks in a row without a better one after which it goes back to the best, and rates fall."""
+FALL, FALLS = 1 / 3, 3
+"""To what share of themselves rates fall, and how often; after that it ends."""
 
 
 @dataclass(frozen=True)
@@ -51,3 +57,8 @@ def rate_at(step: int, steps: int, warmup: float) -> float:
     if step < rising:
         return (step + 1) / rising
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+
+def stalled(state: State, interval: int, alone: float = 0.0) -> bool:
+    """Whether it has not become better for long at these rates; what attention learned alone does not count."""
+    return state.step - max(state.best_step, state.fell, round(alone * state.steps)) >= PATIENCE * interval

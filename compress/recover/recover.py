@@ -67,8 +67,8 @@ class Recover:
             aids.losses.notes.append(
                 f"recover: the time was up after {state.last} steps: the machine had become slower"
             )
-        if training.weights(state.compared).shares == 0:
+        if not training.told(state.compared).all():
             aids.losses.notes.append(
-                f"recover: the images show {training.shown:.0%} of the classes, so features alone were learned from"
+                f"recover: the images show {training.shown:.0%} of the classes, so of them features alone were learned"
             )
         return student.backbone(f"recover {word}")

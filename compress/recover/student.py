@@ -66,11 +66,6 @@ class Student(nn.Module):
                     one.copy_(values[name])
 
     @property
-    def in_float(self) -> bool:
-        """Whether nothing is rounded: then features are what they were, not scaled so that they round well."""
-        return self._backbone[0].precision == FLOAT
-
-    @property
     def in_signs(self) -> bool:
         """Whether layers are rounded to two bits or fewer."""
         return any(name.rpartition(".")[2] == STEPS for name, _ in self.net.named_parameters())

@@ -5,7 +5,7 @@ Each step is a function of its number, the seed and the images, so a run that wa
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -20,7 +20,7 @@ from .duration import FP32, Duration
 from .in_turn import waits
 from .loss import LAST, Feature, Wanted, Weights, loss, variance
 from .places import apportioned, shuffled
-from .plan import TIMED, Costs, Course, rate_at, steps_in
+from .plan import FALL, FALLS, TIMED, Costs, Course, rate_at, stalled, steps_in
 from .rounded import STEPS, WEIGHT
 from .student import Student
 from .teaching import Teaching
@@ -28,8 +28,6 @@ from .views import Views
 
 CHECKS = 20
 """How often the held-out images are looked at; each time the state is saved."""
-PATIENCE = 10
-"""Checks in a row without a better one after which it ends."""
 NARROW = 0.5
 """Images that show less than this share of the classes are few: what is learned from answers on them does not carry
 over to others, so features alone are learned from."""
@@ -119,25 +117,31 @@ class Training:
             optimizer.load_state_dict(state.optimizer)
         advance(100 * state.step // state.steps)
         interval = -(-state.steps // CHECKS)
-        while state.step < state.last and not ended(state, interval, self.how.attention_first):
+        while state.step < state.last and state.falls <= FALLS:
             self._step(state, model, optimizer)
             state.step += 1
             self._average(state)
             advance(100 * state.step // state.steps - 100 * (state.step - 1) // state.steps)
             if state.step % interval == 0 or state.step == state.last:
-                self._check(state, optimizer)
+                self._check(state, optimizer, interval)
         self.student.learn(state.best)
         return state
 
     @cached_property
     def shown(self) -> float:
-        """What share of its classes the teacher finds in what is learned from."""
-        return self.teaching.of(0).shown(self._outputs())
+        """What share of its classes the teacher finds in the images that were named to learn from."""
+        others = [row for row, named in enumerate(self.named.tolist()) if named]
+        return self.teaching.of(0).shown(others or range(len(self.places)), self._outputs())
 
-    def weights(self, compared: Collection[str]) -> Weights:
-        """What counts, where so many features mean the same to student and teacher."""
-        alone = self.student.in_float and compared and self.shown < NARROW
-        return replace(self.how.weights, shares=0.0) if alone else self.how.weights
+    @cached_property
+    def named(self) -> Tensor:
+        """Which of the images that are learned from are no calibration images, in the order of their places."""
+        count = self.lesson.views.images.count
+        return torch.tensor(self.places) % count < count - self.lesson.calibrated
+
+    def told(self, compared: Collection[str]) -> Tensor:
+        """Of which images answers are learned, in the same order; without features of all."""
+        return ~self.named if compared and self.shown < NARROW else torch.ones_like(self.named)
 
     def _begun(self) -> State:
         """The state before the first step: what is measured is measured now, and then fixed."""
@@ -191,13 +195,14 @@ class Training:
         rows = rows[self.accelerator.process_index :: self.accelerator.num_processes] or rows[:1]
         wanted = self._wanted(self.teaching.of(view).at(rows, self._outputs()), rows, state.compared)
         images = self.lesson.views.drawn([self.places[row] for row in rows], view).to(self.device)
+        share = FALL**state.falls * rate_at(state.step, state.steps, self.how.warmup)
         for group in optimizer.param_groups:
-            group["lr"] = group["initial"] * rate_at(state.step, state.steps, self.how.warmup)
+            group["lr"] = share * group["initial"]
         turn = self.student.turn(of_attention=waits(state.step, state.steps, self.how.attention_first))
         with torch.enable_grad(), turn:
             with devices.arithmetic(state.precision, self.device):
                 logits, features = model(images)
-            self.accelerator.backward(loss(logits, features, wanted, self.weights(state.compared)))
+            self.accelerator.backward(loss(logits, features, wanted, self.how.weights))
         self.accelerator.clip_grad_norm_(self.student.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -218,12 +223,13 @@ class Training:
             name: Feature(features[name].to(self.device), self.known[name].variance * apart)
             for name, apart in compared.items()
         }
-        return Wanted(shares.to(self.device), of, known)
+        return Wanted(shares.to(self.device), of, known, self.told(compared)[list(rows)].to(self.device))
 
-    def _check(self, state: State, optimizer: Any) -> None:
+    def _check(self, state: State, optimizer: Any, interval: int) -> None:
         """Look at the held-out images by the average of what was learned, remember the best, save.
 
-        Where the time would be up before the next look, this one is the last.
+        Where that has long been best, go on from there at lower rates. Where the time would be up before the next look,
+        this one is the last.
         """
         state.learned, state.optimizer = copied(self.student.learned()), optimizer.state_dict()
         self.student.learn(state.average)
@@ -232,6 +238,10 @@ class Training:
         if apart < min(state.history):
             state.best_step, state.best = state.step, copied(state.average)
         state.history.append(apart)
+        if stalled(state, interval, self.how.attention_first):
+            state.falls, state.fell = state.falls + 1, state.step
+            state.learned, state.average = copied(state.best), copied(state.best)
+            self.student.learn(state.best)
         before, state.seconds = state.seconds, time.monotonic() - self.started
         minutes = self.lesson.duration.minutes
         if minutes is not None and state.seconds + (state.seconds - before) > minutes * 60:
@@ -278,11 +288,6 @@ class Training:
 
     def _outputs(self) -> int:
         return self.wanted.shape[1]
-
-
-def ended(state: State, interval: int, alone: float = 0.0) -> bool:
-    """Whether it has not become better for long; what attention learned alone does not count."""
-    return state.step - max(state.best_step, round(alone * state.steps)) >= PATIENCE * interval
 
 
 def is_near(features: Tensor, wanted: Tensor) -> bool:

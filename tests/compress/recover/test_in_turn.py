@@ -1,7 +1,6 @@
 """Attention of one bit learns first, while layers of signs outside it wait."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,10 +108,3 @@ def test_stopped_in_either_turn_it_ends_as_if_it_had_not_been(
     assert 0 < kept.step < 12
     Training(resumed, lesson(backbone, tmp_path), HOW).run(lambda _: None)
     assert all(torch.equal(one, resumed.learned()[name]) for name, one in whole.learned().items())
-
-
-def test_patience_begins_where_attention_no_longer_learns_alone() -> None:
-    state = State(100, "fp32", step=60)
-    assert training.ended(state, 5)
-    assert not training.ended(state, 5, alone=0.5)
-    assert training.ended(replace(state, step=100), 5, alone=0.5)

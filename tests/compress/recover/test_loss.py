@@ -24,6 +24,8 @@ def test_each_part_counts_for_its_weight() -> None:
     stages = loss(LOGITS, found, Wanted(shares, {"a": feature, "b": feature}), Weights(stages=3.0))
     both = float(feature.distance(found["a"]) + feature.distance(found["b"]))
     assert float(stages - plain) == pytest.approx(3 * both / 2)
+    of_one = loss(LOGITS, found, Wanted(shares, told=torch.tensor([False, True])), Weights())
+    assert float(of_one) == pytest.approx(-float(LOGITS.log_softmax(1)[1, 1]) / 2)
     with_labels = loss(LOGITS, {}, Wanted(shares, {}, torch.tensor([0, 1])), Weights(labels=3.0))
     assert float(with_labels - plain) == pytest.approx(3 * float(plain))
 

@@ -1,4 +1,7 @@
-from vitc.compress.recover.plan import MARGIN, Costs, Course, rate_at, steps_in
+from dataclasses import replace
+
+from vitc.compress.recover.checkpoint import State
+from vitc.compress.recover.plan import MARGIN, PATIENCE, Costs, Course, rate_at, stalled, steps_in
 
 COURSE = Course(per_pass=10, views=2, checks=4)
 
@@ -24,3 +27,18 @@ def test_rates_rise_and_fall() -> None:
     assert 0 < rates[0] < 0.2
     assert 0 < rates[-1] < 0.01
     assert rate_at(0, 1, 0.05) == 1
+
+
+def test_it_has_stalled_when_no_check_was_better_for_long_at_the_same_rates() -> None:
+    state = State(100, "fp32", step=5 * PATIENCE)
+    assert stalled(state, 5)
+    assert not stalled(replace(state, step=5 * PATIENCE - 5), 5)
+    assert not stalled(replace(state, best_step=5), 5)
+    assert not stalled(replace(state, fell=5), 5), "rates have only just fallen"
+
+
+def test_patience_begins_where_attention_no_longer_learns_alone() -> None:
+    state = State(100, "fp32", step=50 + 4 * PATIENCE)
+    assert stalled(state, 5)
+    assert not stalled(state, 5, alone=0.5)
+    assert stalled(replace(state, step=100), 5, alone=0.5)

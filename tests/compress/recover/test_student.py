@@ -45,7 +45,6 @@ def test_it_answers_as_its_backbone_and_shows_what_the_last_layer_reads(given: B
     stages = [f"blocks.0.{name}" for name in ("attn.proj", "mlp.fc2")]
     assert list(features) == [LAST, *stages]
     assert all(one.shape == (4, 32) for one in features.values())
-    assert Student(given).in_float == (given.precision == "fp32")
     if given.precision == "fp32":  # else the last norm is scaled for what rounds well
         normed = functional.layer_norm(features[stages[-1]], (32,))
         assert torch.corrcoef(torch.stack([normed.flatten(), features[LAST].flatten()]))[0, 1] > 0.9

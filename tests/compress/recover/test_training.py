@@ -15,8 +15,9 @@ from vitc.compress.recover import devices, training
 from vitc.compress.recover.checkpoint import State
 from vitc.compress.recover.duration import Duration, parse
 from vitc.compress.recover.loss import LAST, Feature, Weights
+from vitc.compress.recover.plan import FALLS, PATIENCE
 from vitc.compress.recover.student import Student
-from vitc.compress.recover.training import NARROW, PATIENCE, How, Lesson, Training
+from vitc.compress.recover.training import NARROW, How, Lesson, Training
 from vitc.compress.recover.views import Views
 from vitc.models.backbone import Backbone, Preprocessing
 from vitc.models.indexed import Held
@@ -88,7 +89,8 @@ def test_the_same_seed_gives_the_same_and_another_another() -> None:
 def test_what_has_nothing_to_learn_ends_early_and_stays_as_it_was() -> None:
     found, state = learned(0.0, given=lesson(duration=parse("100steps")))
     assert same(found, student().learned())
-    assert (state.best_step, state.step) == (0, PATIENCE * 5)
+    assert (state.best_step, state.falls) == (0, FALLS + 1)
+    assert state.step == state.falls * PATIENCE * 5
 
 
 def test_the_best_is_kept_whatever_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,16 +105,40 @@ def test_the_best_is_kept_whatever_comes_after(monkeypatch: pytest.MonkeyPatch) 
     assert apart == pytest.approx(min(state.history), rel=1e-5)
 
 
+def test_where_nothing_becomes_better_it_goes_back_to_the_best_and_learns_on_at_lower_rates() -> None:
+    wild = How(batch=8, rate=0.5, views=2)
+    found, state = learned(0.02, wild, lesson(duration=parse("200steps")))
+    assert state.falls > 0
+    assert state.best_step > PATIENCE * 10, "after rates fell first"
+    assert min(state.history) < state.history[0] < max(state.history)
+    assert same(found, state.best)
+
+
 def test_of_images_that_show_few_classes_features_alone_are_learned() -> None:
     found = Training(student(), lesson(), HOW)
     assert found.shown > NARROW
-    assert found.weights([LAST]) == HOW.weights
-    sure = student()
-    sure.learn({name: 20 * torch.eye(6)[2] for name, value in sure.learned().items() if value.shape == (6,)})
-    found = Training(student(), replace(lesson(), teacher=sure), HOW)
+    assert found.told([LAST]).all()
+    given = replace(lesson(), teacher=sure())
+    found = Training(student(), given, HOW)
     assert found.shown < NARROW
-    assert found.weights([LAST]) == replace(HOW.weights, shares=0.0)
-    assert found.weights([]) == HOW.weights, "else nothing would be learned"
+    assert not found.told([LAST]).any()
+    assert found.told([]).all(), "else nothing would be learned"
+
+
+def test_of_calibration_images_answers_are_always_learned() -> None:
+    given = replace(lesson(), teacher=sure())
+    found = Training(student(), replace(given, calibrated=20), HOW)
+    calibrated = torch.tensor(found.places) % 60 >= 40
+    assert 0 < calibrated.sum() < len(calibrated)
+    assert torch.equal(found.told([LAST]), calibrated)
+    assert Training(student(), replace(given, calibrated=60), HOW).told([LAST]).all()
+
+
+def sure() -> Student:
+    """A teacher that says the same of all images."""
+    made = student()
+    made.learn({name: 20 * torch.eye(6)[2] for name, value in made.learned().items() if value.shape == (6,)})
+    return made
 
 
 def test_labels_are_learned_where_they_are_known() -> None:
@@ -225,6 +251,7 @@ def test_percents_add_up_to_a_hundred() -> None:
 
 
 def test_what_is_looked_at_is_the_mean_of_the_last_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "CHECKS", 1)
     pupil = student(0.05)
     start = {name: value.clone() for name, value in pupil.learned().items()}
 
