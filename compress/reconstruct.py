@@ -33,8 +33,10 @@ class Reconstruct:
     """How long, and how fast, a block learns."""
 
     steps: int = 400
-    images: int = 128
-    """That blocks learn from, however many there are."""
+    sign_steps: int = 1000
+    """Of blocks with weights of two bits and fewer: these have farther to go."""
+    images: int = 512
+    """That blocks learn from, however many there are: they wait in memory, as the blocks before left them."""
     batch: int = 16
     weight_rate: float = 2e-4
     """Of the weights and biases, as Adam steps them."""
@@ -164,8 +166,9 @@ class Reconstruction:
             {"params": learner.of_ranges, "lr": how.range_rate},
         ]
         optimizer = torch.optim.Adam(groups, betas=(0.9, 0.95))
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, how.steps)
-        for _ in range(how.steps):
+        steps = how.sign_steps if learner.of_signs else how.steps
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        for _ in range(steps):
             chosen = order.next()
             known = {node: values[chosen] for node, values in reads.items()}
             loss = functional.mse_loss(learner.output({**known, **others, **sizes}), wanted[chosen])

@@ -71,7 +71,7 @@ def test_training_twice_gives_the_same(backbone: Backbone, batches: list[Tensor]
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few steps, fast ones: the model is tiny."""
-    short = Reconstruct(steps=40, batch=8, weight_rate=1e-3, range_rate=5e-3)
+    short = Reconstruct(steps=40, sign_steps=40, batch=8, weight_rate=1e-3, range_rate=5e-3)
     monkeypatch.setitem(EFFORTS, "high", short)
 
 
