@@ -240,7 +240,8 @@ class Training:
         state.history.append(apart)
         if stalled(state, interval, self.how.attention_first):
             state.falls, state.fell = state.falls + 1, state.step
-            state.learned, state.average = copied(state.best), copied(state.best)
+            state.learned = copied(state.best)
+            state.average = {name: value.to(self.device, copy=True) for name, value in state.best.items()}
             self.student.learn(state.best)
         before, state.seconds = state.seconds, time.monotonic() - self.started
         minutes = self.lesson.duration.minutes
