@@ -76,3 +76,8 @@ def variance(features: Tensor) -> Tensor:
     """
     differ = features.float().var(0, correction=0)
     return differ + FLOOR * differ.mean() + torch.finfo(torch.float32).tiny
+
+
+def is_near(features: Tensor, wanted: Tensor) -> bool:
+    """Whether features are nearer to what is wanted than nothing is."""
+    return bool((features - wanted).square().mean() < wanted.square().mean())

@@ -18,7 +18,7 @@ from . import devices
 from .checkpoint import State
 from .duration import FP32, Duration
 from .in_turn import waits
-from .loss import LAST, Feature, Wanted, Weights, loss, variance
+from .loss import LAST, Feature, Wanted, Weights, is_near, loss, variance
 from .places import apportioned, shuffled
 from .plan import FALL, FALLS, TIMED, Costs, Course, rate_at, stalled, steps_in
 from .rounded import STEPS, WEIGHT
@@ -289,11 +289,6 @@ class Training:
 
     def _outputs(self) -> int:
         return self.wanted.shape[1]
-
-
-def is_near(features: Tensor, wanted: Tensor) -> bool:
-    """Whether features are nearer to what is wanted than nothing is."""
-    return bool((features - wanted).square().mean() < wanted.square().mean())
 
 
 def copied(values: dict[str, Tensor]) -> dict[str, Tensor]:
