@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vitc.compress.recover.loss import LAST, Feature, Wanted, Weights, loss, variance
+from vitc.compress.recover.loss import LAST, Feature, Wanted, Weights, is_near, loss, variance
 
 LOGITS = torch.tensor([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]])
 
@@ -39,3 +39,10 @@ def test_features_are_measured_by_how_much_each_channel_of_the_wanted_ones_diffe
         found = scale * torch.tensor([[2.0, 500.0], [2.0, 900.0]])
         assert float(feature.distance(found)) == pytest.approx(0.5 / (1 + 200.005))
         assert float(Feature(feature.wanted, scale**2 * differ).distance(found)) == pytest.approx(0.5)
+
+
+def test_features_are_near_where_they_are_nearer_than_nothing_is() -> None:
+    wanted = torch.tensor([[1.0, -2.0], [0.5, 1.0]])
+    assert is_near(0.5 * wanted, wanted)
+    assert not is_near(torch.zeros(2, 2), wanted)
+    assert not is_near(2.5 * wanted, wanted)
