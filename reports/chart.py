@@ -17,7 +17,7 @@ MARKS = {
     "rival": "M0-7l7 13h-14z",
 }
 """The shape of each kind of point, around its place."""
-COLOURS = 8
+COLOURS = 12
 """That the page's style has; runs beyond share them."""
 FAR = 15.0
 """Points of accuracy below the best, from which on what is near it could no longer be told apart."""

@@ -1,6 +1,8 @@
 """The files of the chart: whole, alone, and with the points where the plan has them."""
 
+import re
 from dataclasses import replace
+from importlib.resources import files
 from importlib.util import find_spec
 from xml.etree import ElementTree as ET
 
@@ -8,7 +10,7 @@ import pytest
 
 from vitc.errors import NotAvailable
 from vitc.reports import drawing
-from vitc.reports.chart import MARKS
+from vitc.reports.chart import COLOURS, MARKS
 from vitc.reports.drawing import png, svg
 from vitc.reports.points import Point, points
 from vitc.reports.record import Record
@@ -29,6 +31,14 @@ def titles(text: str) -> list[str | None]:
 
 def words(text: str) -> list[str | None]:
     return [one.text for one in ET.fromstring(text).iter(f"{NAMESPACE}text")]  # noqa: S314  (made here)
+
+
+def test_every_run_has_a_colour_of_its_own_in_light_and_one_in_dark() -> None:
+    style = files("vitc.reports").joinpath("page.css").read_text("utf-8")
+    colours = [re.findall(rf"--c{number}: (#[0-9a-f]{{6}});", style) for number in range(COLOURS)]
+    assert {len(one) for one in colours} == {3}, "light, dark as the system says, and dark as asked for"
+    assert all(light != dark == asked for light, dark, asked in colours)
+    assert len({light for light, _, _ in colours}) == len({dark for _, dark, _ in colours}) == COLOURS
 
 
 def test_every_point_is_there_and_those_in_front_are_named(found: list[Point]) -> None:
