@@ -19,8 +19,11 @@ from .export.options import Options
 from .runtimes import RUNTIMES
 
 NONE = "none"
-ATTENTION_FIRST = {"fast": 0.0, "normal": 0.25, "high": 0.5}
-"""The share of a recovery in which attention of one bit learns alone, by the effort."""
+ATTENTION_FIRST = {"fast": 0.0, "normal": 0.25, "high": 0.0}
+"""The share of a recovery in which attention of one bit learns alone, by the effort.
+
+With `high` it would undo what blocks have learned beside such attention.
+"""
 
 PTQ: dict[str, Quantize | None] = {
     "int8": Quantize(8, 8),

@@ -51,14 +51,14 @@ HALF = ("--prune", "macs=0.5", "--recover", "13", *IMAGES, "--ptq", "off", "--th
 TWO, FOUR = (("--threads", "1", "--export", f"onnx,{others}") for others in ("coreml", "onnxruntime,openvino,coreml"))
 LEARNED = ("--effort", "high", "--ptq")
 ONE_BIT = (*LEARNED, "binary", "--recover", "14", *IMAGES, *FOUR)
-ONE_BIT_ATTENTION = (*LEARNED, "binary", "--binary-attention", "--recover", "18", "--recover-data", "demo:20000", *TWO)
+ONE_BIT_ATTENTION = ("--ptq", "binary", "--binary-attention", "--recover", "16", *IMAGES, *TWO)
 ONE_BIT_LEARNED = ("--calib-images", "512", *LEARNED, "binary", "--recover", "10", *PHOTOS, *TWO)
 TWO_BITS = ("--calib-images", "512", *LEARNED, "binary2", "--recover", "30", *PHOTOS, *TWO)
 RUNS: Mapping[str, tuple[str, Words]] = {
     "demo-first": ("the README's first command", ("demo",)),
     "demo-half": ("half of the multiply-adds gone, and 13 minutes of recovery", ("demo", *HALF)),
     "demo-binary-learned": ("packed 1-bit weights; blocks, then all of it learned", ("demo", *ONE_BIT)),
-    "demo-binary-attention": ("the same with attention of one bit", ("demo", *ONE_BIT_ATTENTION)),
+    "demo-binary-attention": ("the same with attention of one bit; all of it learned", ("demo", *ONE_BIT_ATTENTION)),
     "deit_tiny-binary-learned": ("packed 1-bit weights; blocks, then all of it learned", (*DEIT, *ONE_BIT_LEARNED)),
     "deit_tiny-binary2": ("packed 2-bit weights; blocks, then all of it learned", (*DEIT, *TWO_BITS)),
     **{f"{model}-{way}": (what, (*MODELS[model], *words)) for model in MODELS for way, (what, words) in WAYS.items()},

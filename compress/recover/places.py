@@ -7,25 +7,27 @@ from .views import LOOKS
 HELD_OUT = 0.1
 """Share of the images that is not learned from, but looked at."""
 HELD_OUT_CALIBRATED = 0.2
-"""The same of the calibration images, where only these are looked at."""
+"""The same of calibration images, where there are others."""
 MOST_HELD_OUT = 200
 
 
 def apportioned(count: int, calibrated: int, seed: int) -> tuple[list[int], list[int]]:
     """Places of what is held out, and of what is learned from; the last `calibrated` of `count` are calibration images.
 
-    Calibration images are what the backbone will see. Where there are others, too, it is some of the calibration images
-    that are held out, and the rest comes so often that it is about half of a pass.
+    Calibration images are what the backbone will see, but blocks may have learned from them: on these alone it would
+    look best as it is. So as many of the others are held out, where there are others; and the rest of the calibration
+    images comes so often that it is about half of a pass.
     """
     order, others = shuffled(count, seed, 0), count - calibrated
     if not others or not calibrated:
         aside = held_out(HELD_OUT, count)
         return order[:aside], order[aside:] or order
-    last = [place for place in order if place >= others]
+    first, last = ([place for place in order if (place < others) == early] for early in (True, False))
     aside = held_out(HELD_OUT_CALIBRATED, calibrated)
+    beside = min(aside, held_out(HELD_OUT, others))
     looks = min(LOOKS, max(1, round(others / calibrated)))
     again = [place + look * count for look in range(looks) for place in last[aside:]]
-    return last[:aside], [place for place in order if place < others] + again
+    return last[:aside] + first[:beside], first[beside:] + again
 
 
 def held_out(share: float, count: int) -> int:

@@ -16,15 +16,18 @@ def test_many_images_hold_no_more_out_than_serves() -> None:
     assert len(apportioned(9000, 0, 0)[0]) == 200
 
 
-@pytest.mark.parametrize(("calibrated", "looks"), [(5, 4), (10, 4), (20, 2), (30, 1), (50, 1)])
-def test_calibration_images_are_held_out_and_come_more_often_than_others(calibrated: int, looks: int) -> None:
+@pytest.mark.parametrize(("calibrated", "looks", "beside"), [(5, 4, 1), (10, 4, 2), (20, 2, 4), (30, 1, 3), (50, 1, 1)])
+def test_of_both_kinds_some_are_held_out_and_calibration_images_come_more_often(
+    calibrated: int, looks: int, beside: int
+) -> None:
     held, places = apportioned(60, calibrated, 0)
-    others, last = list(range(60 - calibrated)), list(range(60 - calibrated, 60))
-    assert len(held) == calibrated // 5
-    assert set(held) < set(last)
-    assert sorted(place for place in places if place in others) == others
+    others, last = set(range(60 - calibrated)), set(range(60 - calibrated, 60))
+    assert len(last & set(held)) == calibrated // 5
+    assert len(others & set(held)) == beside
+    assert len(held) == calibrated // 5 + beside
+    assert sorted(place for place in places if place in others) == sorted(others - set(held))
     again = [place % 60 for place in places if place not in others]
-    assert sorted(again) == sorted(looks * [place for place in last if place not in held])
+    assert sorted(again) == sorted(looks * [*(last - set(held))])
     assert len(set(places)) == len(places), "each look is another one"
 
 
