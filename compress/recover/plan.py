@@ -9,7 +9,7 @@ MARGIN = 0.95
 """Of the time that is left: a machine is seldom as fast for long as it was at first."""
 TIMED = 0.02
 """Of the time there is, to time steps in: a machine that other guests share is fast and slow by turns, for seconds."""
-PATIENCE = 3
+PATIENCE = 5
 """Checks in a row without a better one after which it goes back to the best, and rates fall."""
 FALL, FALLS = 1 / 3, 3
 """To what share of themselves rates fall, and how often; after that it ends."""
