@@ -261,9 +261,8 @@ class Training:
         And which features mean the same, with how far they are, where that is far: all are to count alike.
         """
         found, features = self._held_answers(self.student)
-        apart = functional.kl_div(
-            found.log_softmax(1), self.wanted.log_softmax(1), reduction="batchmean", log_target=True
-        )
+        own, wanted = found.log_softmax(1), self.wanted.log_softmax(1)
+        apart = functional.kl_div(own, wanted, reduction="batchmean", log_target=True).clamp_min(0)  # rounding may err
         shown = [
             name for name, one in self.known.items() if name in features and features[name].shape == one.wanted.shape
         ]
