@@ -30,6 +30,11 @@ def apportioned(count: int, calibrated: int, seed: int) -> tuple[list[int], list
     return last[:aside] + first[:beside], first[beside:] + again
 
 
+def reached(places: list[int], most: int, seed: int) -> list[int]:
+    """All places, or so many of them, drawn at random, if that is fewer."""
+    return [places[row] for row in shuffled(len(places), seed, 0)[:most]] if most < len(places) else places
+
+
 def held_out(share: float, count: int) -> int:
     """How many of so many images are held out."""
     return min(max(1, round(share * count)), MOST_HELD_OUT)

@@ -21,7 +21,7 @@ class Costs:
 
     step: float
     answers: float
-    """Of the teacher, for one view of every image."""
+    """Of the teacher, about the images of a step."""
     check: float
 
 
@@ -37,15 +37,17 @@ class Course:
 def steps_in(seconds: float, costs: Costs, course: Course) -> int:
     """How many steps there is time for, with the teacher's answers on each new view, and the checks; one at least.
 
-    The answers on the first view are there by then.
+    Where there is no time for a pass, the teacher is asked about the images of its first steps alone.
     """
     left = seconds * MARGIN - costs.check * course.checks
+    if left < (costs.step + costs.answers) * course.per_pass:
+        return max(1, int(left / (costs.step + costs.answers)))
     steps = number = 0
     while True:
-        if 0 < number < course.views:
-            left -= costs.answers
+        if number < course.views:
+            left -= costs.answers * course.per_pass
         if left < costs.step * course.per_pass:
-            return max(1, steps + max(0, int(left / costs.step)))
+            return steps + max(0, int(left / costs.step))
         left -= costs.step * course.per_pass
         steps += course.per_pass
         number += 1

@@ -67,8 +67,12 @@ class Recover:
             aids.losses.notes.append(
                 f"recover: the time was up after {state.last} steps: the machine had become slower"
             )
+        looked, there = len({place % images.count for place in training.places}), images.count - len(training.held)
+        if looked < there:
+            aids.losses.notes.append(f"recover: there was time for {looked} of {there} images, drawn at random")
         if not training.told(state.compared).all():
             aids.losses.notes.append(
-                f"recover: the images show {training.shown:.0%} of the classes, so of them features alone were learned"
+                f"recover: the images show {training.shown:.0%} of the classes that so many could show, "
+                "so of them features alone were learned"
             )
         return student.backbone(f"recover {word}")

@@ -19,7 +19,7 @@ from .checkpoint import State
 from .duration import FP32, Duration
 from .in_turn import waits
 from .loss import LAST, Feature, Wanted, Weights, is_near, loss, variance
-from .places import apportioned, shuffled
+from .places import apportioned, reached, shuffled
 from .plan import FALL, FALLS, TIMED, Costs, Course, rate_at, stalled, steps_in
 from .rounded import STEPS, WEIGHT
 from .student import Student
@@ -29,8 +29,8 @@ from .views import Views
 CHECKS = 20
 """How often the held-out images are looked at; each time the state is saved."""
 NARROW = 0.5
-"""Images that show less than this share of the classes are few: what is learned from answers on them does not carry
-over to others, so features alone are learned from."""
+"""Images that show less than this share of the classes that so many could show are of few: what is learned from answers
+on them does not carry over to others, so features alone are learned from."""
 AGREES = 1.0
 """Features are compared if they are nearer to the teacher's than its mean is: else they mean something else. Beside
 signs they only are far off: there those of the stream are compared that are nearer than nothing is."""
@@ -107,6 +107,8 @@ class Training:
             self.teaching.precision = found.precision
             self.started -= found.seconds
         state = found or self._begun()
+        if state.steps < self._per_pass():
+            self.places = self.teaching.places = reached(self.places, state.steps * self.batch, self.lesson.views.seed)
         self.student.learn(state.learned)
         state.average = {name: value.to(self.device) for name, value in state.average.items()}
         model = self.accelerator.prepare(self.student)
@@ -129,7 +131,7 @@ class Training:
 
     @cached_property
     def shown(self) -> float:
-        """What share of its classes the teacher finds in the images that were named to learn from."""
+        """What share of the classes that so many images could show the teacher finds in those that were named."""
         others = [row for row, named in enumerate(self.named.tolist()) if named]
         return self.teaching.of(0).shown(others or range(len(self.places)), self._outputs())
 
@@ -172,10 +174,9 @@ class Training:
 
     def _steps(self, budget: float, step: float) -> int:
         """How many steps there is time for."""
-        self.teaching.of(0)  # in time that counts
         images = self.lesson.views.drawn(self.places[: self.batch], 0)
-        answers = devices.seconds({"": lambda: self.teaching.answer(images)}, self.device)[""] / self.batch
-        costs = Costs(step, answers * len(self.places), answers * len(self.held))
+        answers = devices.seconds({"": lambda: self.teaching.answer(images)}, self.device)[""]
+        costs = Costs(step, answers, answers * len(self.held) / self.batch)
         course = Course(self._per_pass(), self.how.views, CHECKS)
         return steps_in(budget - (time.monotonic() - self.started), costs, course)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vitc.compress.recover.places import apportioned, shuffled
+from vitc.compress.recover.places import apportioned, reached, shuffled
 
 
 @pytest.mark.parametrize("calibrated", [0, 60])
@@ -29,6 +29,16 @@ def test_of_both_kinds_some_are_held_out_and_calibration_images_come_more_often(
     again = [place % 60 for place in places if place not in others]
     assert sorted(again) == sorted(looks * [*(last - set(held))])
     assert len(set(places)) == len(places), "each look is another one"
+
+
+def test_of_more_images_than_there_is_time_for_some_of_each_kind_are_left() -> None:
+    _, places = apportioned(600, 100, 0)
+    left = reached(places, 200, 0)
+    assert len(set(left)) == 200
+    assert set(left) < set(places)
+    shares = [sum(place % 600 >= 500 for place in those) / len(those) for those in (places, left)]
+    assert abs(shares[0] - shares[1]) < 0.1
+    assert reached(places, len(places), 0) == places
 
 
 def test_every_place_comes_once_a_pass() -> None:

@@ -7,11 +7,17 @@ COURSE = Course(per_pass=10, views=2, checks=4)
 
 
 def test_steps_fill_the_time_that_answers_and_checks_leave() -> None:
-    costs = Costs(step=1.0, answers=5.0, check=2.0)
-    # 8 for the checks, 10 for each pass, and 5 for the answers on the second view; those on the first are there.
-    assert steps_in(43.5 / MARGIN, costs, COURSE) == 30
-    assert steps_in(42.5 / MARGIN, costs, COURSE) == 29
-    assert steps_in(22.5 / MARGIN, costs, COURSE) == 10, "the second pass would only be answered"
+    costs = Costs(step=1.0, answers=0.5, check=2.0)
+    # 8 for the checks, 10 for each pass, and 5 for the answers on each of the two views.
+    assert steps_in(48.5 / MARGIN, costs, COURSE) == 30
+    assert steps_in(47.5 / MARGIN, costs, COURSE) == 29
+    assert steps_in(27.5 / MARGIN, costs, COURSE) == 10, "the second pass would only be answered"
+
+
+def test_where_there_is_no_time_for_a_pass_a_step_takes_its_own_answers_alone() -> None:
+    costs = Costs(step=1.0, answers=0.5, check=2.0)
+    assert steps_in((8 + 14.9) / MARGIN, costs, COURSE) == 9
+    assert steps_in((8 + 6.1) / MARGIN, costs, COURSE) == 4
 
 
 def test_there_is_always_a_step() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vitc.compress.quantize import Quantize
 from vitc.compress.recover import devices, training
+from vitc.compress.recover.answers import Answers
 from vitc.compress.recover.checkpoint import State
 from vitc.compress.recover.duration import Duration, parse
 from vitc.compress.recover.loss import LAST, Feature, Weights
@@ -123,6 +124,18 @@ def test_of_images_that_show_few_classes_features_alone_are_learned() -> None:
     assert found.shown < NARROW
     assert not found.told([LAST]).any()
     assert found.told([]).all(), "else nothing would be learned"
+
+
+def test_the_teacher_is_asked_about_no_more_images_than_are_learned_from(tmp_path: Path) -> None:
+    def stop(percent: int) -> None:
+        if percent:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Training(student(0.05), lesson(tmp_path, parse("3steps")), HOW).run(stop)
+    assert len(Answers.load(tmp_path / "answers-0.safetensors").shares) == 3 * HOW.batch
+    resumed, _ = learned(given=lesson(tmp_path, parse("3steps")))
+    assert same(resumed, learned(given=lesson(duration=parse("3steps")))[0])
 
 
 def test_of_calibration_images_answers_are_always_learned() -> None:
@@ -259,7 +272,7 @@ def test_what_is_looked_at_is_the_mean_of_the_last_pass(monkeypatch: pytest.Monk
         pupil.learn({name: torch.full_like(value, state.step + 1.0) for name, value in start.items()})
 
     monkeypatch.setattr(Training, "_step", step)
-    state = Training(pupil, lesson(duration=parse("3steps")), HOW).run(lambda _: None)
+    state = Training(pupil, lesson(duration=parse("3of6steps")), HOW).run(lambda _: None)
     for name, value in start.items():
         torch.testing.assert_close(state.average[name], (value + 1 + 2 + 3) / 4)
         torch.testing.assert_close(state.learned[name], torch.full_like(value, 3.0))
