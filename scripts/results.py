@@ -48,15 +48,20 @@ WAYS: Mapping[str, tuple[str, Words]] = {
 PHOTOS = ("--recover-data", f"{REFERENCE}/photos2000")
 IMAGES = ("--recover-data", "demo:4000")
 HALF = ("--prune", "macs=0.5", "--recover", "13", *IMAGES, "--ptq", "off", "--threads", "1")
+FIFTH = ("--calib-images", "512", "--merge", "13", "--prune", "neurons=0.2", "--recover", "30", *PHOTOS)
 TWO, FOUR = (("--threads", "1", "--export", f"onnx,{others}") for others in ("coreml", "onnxruntime,openvino,coreml"))
 LEARNED = ("--effort", "high", "--ptq")
 ONE_BIT = (*LEARNED, "binary", "--recover", "14", *IMAGES, *FOUR)
-ONE_BIT_ATTENTION = ("--ptq", "binary", "--binary-attention", "--recover", "16", *IMAGES, *TWO)
+ONE_BIT_ATTENTION = (*LEARNED, "binary", "--binary-attention", "--recover", "20", *IMAGES, *TWO)
 ONE_BIT_LEARNED = ("--calib-images", "512", *LEARNED, "binary", "--recover", "10", *PHOTOS, *TWO)
 TWO_BITS = ("--calib-images", "512", *LEARNED, "binary2", "--recover", "30", *PHOTOS, *TWO)
 RUNS: Mapping[str, tuple[str, Words]] = {
     "demo-first": ("the README's first command", ("demo",)),
     "demo-half": ("half of the multiply-adds gone, and 13 minutes of recovery", ("demo", *HALF)),
+    "deit_tiny-recovered": (
+        "tokens and a fifth of the neurons gone, 30 minutes of recovery; and int8",
+        (*DEIT, *FIFTH, "--threads", "1", "--export", "onnxruntime"),
+    ),
     "demo-binary-learned": ("packed 1-bit weights; blocks, then all of it learned", ("demo", *ONE_BIT)),
     "demo-binary-attention": ("the same with attention of one bit; all of it learned", ("demo", *ONE_BIT_ATTENTION)),
     "deit_tiny-binary-learned": ("packed 1-bit weights; blocks, then all of it learned", (*DEIT, *ONE_BIT_LEARNED)),
