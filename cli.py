@@ -59,6 +59,7 @@ def compress(
     prune: flags.Prune = None,
     recover: flags.Recovery = None,
     recover_data: flags.RecoveryData = None,
+    recover_images: flags.RecoveryImages = None,
     ptq: flags.Ptq = None,
     effort: flags.Effort = None,
     equalize: flags.Equalize = None,

@@ -58,8 +58,12 @@ RecoveryData = Annotated[
     typer.Option(
         "--recover-data",
         metavar="SRC",
-        help="Images to learn from, as many as there are, never scored (default: the calibration images)",
+        help="Images to learn from, never scored (default: the calibration images)",
     ),
+]
+RecoveryImages = Annotated[
+    int | None,
+    typer.Option("--recover-images", metavar="N", help="How many of them at most, drawn by --seed (default: 20000)"),
 ]
 Ptq = Annotated[
     str | None,

@@ -1,6 +1,7 @@
 """Which images a run scores and which it calibrates with; never the same ones."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,19 +30,29 @@ def choose(recipe: Recipe, backbone: Backbone) -> tuple[ImageSet | None, ImageSe
 
 
 def to_learn_from(
-    recipe: Recipe, backbone: Backbone, scored: ImageSet | None, calibration: ImageSet | None
+    recipe: Recipe,
+    backbone: Backbone,
+    scored: ImageSet | None,
+    calibration: ImageSet | None,
+    note: Callable[[str], None],
 ) -> ImageSet | None:
     """The images that recovery learns from, with their labels where it is sure that they are; None for no recovery.
 
-    Without labels it learns from the calibration images too: they come last.
+    Without labels it learns from the calibration images too: they come last. `note` is told of what the user may not
+    expect.
     """
     if not recipe.recover:
         return None
     if not recipe.recover_data:
+        if calibration:
+            note(f"recovery learns from the {len(calibration)} calibration images; name more with --recover-data")
         return calibration
     classes = data.Classes(backbone.outputs, backbone.classes)
     labelled = data.is_labelled(recipe.recover_data, classes)
-    found = data.find(recipe.recover_data, classes, labelled=labelled, demo_seed=data.DEMO_RECOVERY_SEED)
+    every = data.find(recipe.recover_data, classes, labelled=labelled, demo_seed=data.DEMO_RECOVERY_SEED)
+    found = data.at_most(every, recipe.recover_images, recipe.seed)
+    if len(found) < len(every):
+        note(f"recovery learns from {len(found)} of the {len(every)} images of {every.source}: see --recover-images")
     if scored:
         data.check_disjoint(scored, found, "recover-data")
     if labelled or not calibration:

@@ -125,11 +125,8 @@ class _Run:
         recipe = self.recipe
         backbone = admitted(recipe)
         scored, calibration = choose(recipe, backbone)
-        learned_from = to_learn_from(recipe, backbone, scored, calibration)
+        learned_from = to_learn_from(recipe, backbone, scored, calibration, self.progress.note)
         self.foreseen(findings(recipe, backbone, calibration or scored))
-        if learned_from and not recipe.recover_data:
-            few = f"recovery learns from the {len(learned_from)} calibration images"
-            self.progress.note(f"{few}; name more with --recover-data")
         self.progress.note(f"run folder: {self.out}")
         for stale in (RECORD, REPORT, PAGE, PREDICTIONS):  # of an earlier run: they would speak of other artifacts
             remove(self.out / stale)

@@ -62,6 +62,8 @@ class Recipe:
     """How long what is left learns from the untouched backbone: 30 (minutes), or 800steps."""
     recover_data: str | None = None
     """Images to learn from, with labels or without. None: the calibration images."""
+    recover_images: int = 20_000
+    """How many of them at most: all are decoded before the first step."""
     ptq: str = "int8"
     effort: str = "normal"
     """How long to look for better codes: fast, normal or high."""
@@ -117,6 +119,7 @@ class Recipe:
             raise UserError(f"export names no target; allowed: {', '.join(TARGETS)}")
         for name, least in (
             ("calib_images", 1),
+            ("recover_images", 1),
             ("batch", 1),
             ("workers", 0),
             ("seed", 0),

@@ -154,8 +154,14 @@ def take(images: ImageSet, count: int, seed: int) -> ImageSet:
     """At most `count` of the images, drawn by `seed` and what is in them, in the set's order."""
     if count < 1:
         raise UserError(f"{count} images of {images.source} were asked for: at least 1 is needed")
-    drawn = sorted(range(len(images)), key=lambda i: _rank(images.images[i].sha256 or images.images[i].name, seed))
-    return ImageSet(images.source, tuple(images.images[i] for i in sorted(drawn[:count])))
+    return _drawn(images, count, [_rank(image.sha256 or image.name, seed) for image in images.images])
+
+
+def at_most(images: ImageSet, count: int, seed: int) -> ImageSet:
+    """All images, or `count` of them, drawn by `seed` and their names: nothing is read of the many that are left."""
+    if len(images) <= count:
+        return images
+    return _drawn(images, count, [_rank(image.name, seed) for image in images.images])
 
 
 def first(batches: Batches, count: int) -> list[Tensor]:
@@ -201,6 +207,12 @@ def check_disjoint(scored: ImageSet, others: ImageSet, word: str = "calib") -> N
             f"{len(shared)} of {len(others)} {what} images are scored too (first: {shared[0]}): "
             f"give --{word} other images{mend}"
         )
+
+
+def _drawn(images: ImageSet, count: int, ranks: Sequence[str]) -> ImageSet:
+    """The images that come first by their ranks, in the set's order."""
+    first = sorted(range(len(images)), key=lambda place: ranks[place])[:count]
+    return ImageSet(images.source, tuple(images.images[place] for place in sorted(first)))
 
 
 def _rank(content: str, seed: int) -> str:

@@ -17,7 +17,7 @@ def test_compress_takes_every_word_of_a_recipe() -> None:
 
 def test_export_takes_what_goes_without_calibration() -> None:
     words = set(inspect.signature(export_).parameters) - BESIDE_THE_RECIPE
-    taken_away = {"merge", "drop", "prune", "recover", "recover_data", "allow_slower"}
+    taken_away = {"merge", "drop", "prune", "recover", "recover_data", "recover_images", "allow_slower"}
     bits = {"ptq", "effort", "equalize", "ranges", "rounding", "attention", "axiswise", "exclude", "keep", "layers"}
     assert set(WORDS) - words == taken_away | bits | {
         "binary_attention",

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,9 @@ def test_nothing_to_calibrate_with_is_refused() -> None:
         Recipe(data="none")
 
 
-def learned_from(recipe: Recipe) -> ImageSet | None:
+def learned_from(recipe: Recipe, note: Callable[[str], None] = lambda _: None) -> ImageSet | None:
     scored, calibration = choose(recipe, BACKBONE)
-    return to_learn_from(recipe, BACKBONE, scored, calibration)
+    return to_learn_from(recipe, BACKBONE, scored, calibration, note)
 
 
 def test_recovery_learns_from_images_of_its_own_or_else_from_the_calibration_images() -> None:
@@ -58,6 +59,21 @@ def test_recovery_learns_from_images_of_its_own_or_else_from_the_calibration_ima
     assert found.images[20:] == calibration.images, "they come last"
     assert not set(found.hashes()[:20]) & set(calibration.hashes())
     assert {image.label for image in found.images} == {None}
+
+
+def test_of_very_many_images_recovery_takes_some_and_says_so() -> None:
+    words: dict[str, Any] = {"data": "demo:40", "calib_images": 8, "recover": "30", "recover_data": "demo:50"}
+    told: list[str] = []
+    found = learned_from(Recipe(**words, recover_images=20), told.append)
+    assert found is not None
+    assert len(found) == 28
+    assert told == ["recovery learns from 20 of the 50 images of demo:50: see --recover-images"]
+    every = learned_from(Recipe(**words, recover_images=50), told.append)
+    assert every is not None
+    assert len(every) == 58
+    assert len(told) == 1
+    learned_from(Recipe(data="demo:40", calib_images=8, recover="30"), told.append)
+    assert "from the 8 calibration images" in told[1]
 
 
 def test_recovery_takes_labels_where_there_are_any_and_never_scored_images(tmp_path: Path) -> None:

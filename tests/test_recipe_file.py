@@ -19,6 +19,7 @@ FULL = Recipe(
     prune="neurons=0.2",
     recover="30",
     recover_data="photos",
+    recover_images=500,
     ptq="w6a6",
     effort="fast",
     equalize=("smooth",),

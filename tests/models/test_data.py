@@ -13,6 +13,7 @@ from vitc.models.data import (
     Classes,
     Image,
     ImageSet,
+    at_most,
     check_disjoint,
     find,
     is_labelled,
@@ -183,6 +184,18 @@ def test_take_is_a_sample_that_the_seed_decides_in_the_sets_order() -> None:
     assert taken.images == tuple(image for image in images.images if image in taken.images)
     assert len(taken) == 10
     assert take(images, 100, seed=0) == images
+
+
+def test_of_many_files_some_are_drawn_that_alone_are_read(tmp_path: Path) -> None:
+    for number in range(30):
+        (tmp_path / f"{number}.png").touch()
+    images = find(str(tmp_path), DEMO, labelled=False)
+    drawn = at_most(images, 10, seed=0)
+    assert drawn.images == tuple(image for image in images.images if image in drawn.images)
+    assert len(drawn) == 10
+    assert drawn != at_most(images, 10, seed=1)
+    assert at_most(images, 30, seed=0) is images
+    assert not any("sha256" in vars(image) for image in images.images)
 
 
 def test_no_image_is_no_sample() -> None:
