@@ -107,8 +107,7 @@ class Training:
             self.teaching.precision = found.precision
             self.started -= found.seconds
         state = found or self._begun()
-        if state.steps < self._per_pass():
-            self.places = self.teaching.places = reached(self.places, state.steps * self.batch, self.lesson.views.seed)
+        self.places = self.teaching.places = reached(self.places, state.steps * self.batch, self.lesson.views.seed)
         self.student.learn(state.learned)
         state.average = {name: value.to(self.device) for name, value in state.average.items()}
         model = self.accelerator.prepare(self.student)
