@@ -124,7 +124,7 @@ class Exports:
         found = self.stages.do(row.name, inputs, outputs, apply, total=PERCENT if row.images == RECOVERY else None)
         self.stages.tidy(row.name)
         for note in found["notes"]:
-            self.progress.note(note)
+            self.progress.note(f"{row.name}: {note}")
         layers: list[dict[str, Any]] = found["layers"]
         return layers
 

@@ -56,4 +56,5 @@ def _row(name: str, result: Mapping[str, Any]) -> Stage:
         macs=result.get("macs"),
         top1=result.get("top1"),
         images=result.get("images", 0),
+        notes=tuple(result.get("notes", ())),
     )

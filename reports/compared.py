@@ -34,6 +34,11 @@ def steps(record: Record) -> list[tuple[str, ...]]:
     ]
 
 
+def told(record: Record) -> list[str]:
+    """What the steps say that they did, a line each."""
+    return [f"{stage.name}: {note}" for stage in record.stages for note in stage.notes]
+
+
 def drifts(record: Record) -> list[tuple[str, ...]]:
     """The cells under DRIFT_COLUMNS: a row for every scored artifact that was made of a torch program."""
     rows = {artifact.name: artifact for artifact in record.artifacts}

@@ -172,12 +172,14 @@ def _everything(run: Run) -> list[str]:
         *_section("How it was measured", measured, f"How {run.name} was measured", measuring.NOTE),
         *_section("What each stage of the run took, and left", stages, f"Stages of {run.name}"),
     ]
-    if doubts := measuring.doubts(record):
-        parts += ["<h3>What was not measured, or not told apart</h3>", _list(doubts)]
-    if audits := table.audits(record):
-        parts += ["<h3>What runs in which precision</h3>", _list(audits)]
-    if energy := energies.lines(record):
-        parts += ["<h3>Energy, measured and modelled</h3>", _list(energy)]
+    lists = {
+        "What each step did": compared.told(record),
+        "What was not measured, or not told apart": measuring.doubts(record),
+        "What runs in which precision": table.audits(record),
+        "Energy, measured and modelled": energies.lines(record),
+    }
+    for heading, lines in lists.items():
+        parts += [f"<h3>{heading}</h3>", _list(lines)] if lines else []
     if run.changed:
         rows = [(one.image, one.right, one.before, one.after) for one in run.changed]
         shown = _table(("image", "label", "float", run.artifact), rows, f"Images whose class changed in {run.name}")

@@ -68,6 +68,8 @@ class Stage:
     macs: int | None
     top1: float | None
     images: int
+    notes: tuple[str, ...] = ()
+    """What it did, and what repeats it exactly."""
 
 
 @dataclass(frozen=True)

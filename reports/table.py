@@ -98,6 +98,7 @@ def markdown(record: Record) -> str:
         *_section("## What runs in int8", audits(record)),
         *_section("## Energy, measured and modelled", energies.lines(record)),
         *_grids("## What each step costs and gains", compared.STEP_COLUMNS, compared.steps(record), compared.STEPS),
+        *_section("## What each step did", compared.told(record)),
         *_grids("## On the engine and in torch", compared.DRIFT_COLUMNS, compared.drifts(record), compared.DRIFT),
         *_grids("## What each layer loses", *layers(record), LOSSES),
         *_grids("## How it was measured", measuring.COLUMNS, measuring.rows(record), measuring.NOTE),

@@ -192,7 +192,7 @@ def record() -> Any:
         model=Model("demo", "ab" * 32, (3, 64, 64)),
         data=Data("demo", "cd" * 32, 1300),
         calibration=None,
-        stages=(Stage("quantize", 3.14, None, 5717416, 1258000000, 81.3, 1300),),
+        stages=(Stage("quantize", 3.14, None, 5717416, 1258000000, 81.3, 1300, ("2 layers <keep> 8 bits",)),),
         artifacts=(
             Artifact(
                 "fp32/onnx",

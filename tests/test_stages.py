@@ -41,6 +41,13 @@ def test_a_stage_gives_its_result_and_its_row(begin: Begin) -> None:
     assert "reused" not in said.getvalue()
 
 
+def test_what_a_step_says_of_itself_is_kept_also_when_it_is_reused(begin: Begin) -> None:
+    for _ in range(2):
+        stages, _ = begin()
+        stages.do("prune", {}, [], lambda _: {"notes": ["of 8 neurons 2 go"]})
+        assert stages.done[0].notes == ("of 8 neurons 2 go",)
+
+
 def test_a_stage_need_not_have_every_figure(begin: Begin) -> None:
     stages, _ = begin()
     stages.do("save", {}, [], lambda _: {})

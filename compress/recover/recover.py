@@ -4,6 +4,7 @@ After tokens or neurons were taken away, what is left learns to make up for them
 (quantization-aware training with gradients that pass straight through, LSQ, arXiv 1902.08153).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +15,7 @@ from ...models.backbone import Backbone
 from ...models.data import Batches
 from ...models.indexed import indexed
 from ..aids import Aids
+from .checkpoint import State
 from .duration import parse
 from .student import Student
 from .training import How, Lesson, Training
@@ -58,21 +60,24 @@ class Recover:
             state = training.run(aids.advance)
         part = f"{state.last}of" if state.last < state.steps else ""
         word = f"{part}{state.steps}steps:{state.precision}"
-        aids.losses.notes.append(
-            f"recover: divergence from the teacher on held-out images {state.history[0]:.3g} -> "
-            f"{min(state.history):.3g}, best after {state.best_step} of {state.steps} steps"
-            f"; --recover {word} repeats it"
-        )
-        if part:
-            aids.losses.notes.append(
-                f"recover: the time was up after {state.last} steps: the machine had become slower"
-            )
-        looked, there = len({place % images.count for place in training.places}), images.count - len(training.held)
-        if looked < there:
-            aids.losses.notes.append(f"recover: there was time for {looked} of {there} images, drawn at random")
-        if not training.told(state.compared).all():
-            aids.losses.notes.append(
-                f"recover: the images show {training.shown:.0%} of the classes that so many could show, "
-                "so of them features alone were learned"
-            )
+        aids.losses.notes += _notes(training, state, word)
         return student.backbone(f"recover {word}")
+
+
+def _notes(training: Training, state: State, word: str) -> Iterator[str]:
+    """What is to be said of a training."""
+    yield (
+        f"divergence from the teacher on held-out images {state.history[0]:.3g} -> {min(state.history):.3g}, "
+        f"best after {state.best_step} of {state.steps} steps; --recover {word} repeats it"
+    )
+    if state.last < state.steps:
+        yield f"the time was up after {state.last} steps: the machine had become slower"
+    count = training.lesson.views.images.count
+    looked, there = len({place % count for place in training.places}), count - len(training.held)
+    if looked < there:
+        yield f"its steps came to {looked} of {there} images, drawn at random"
+    if not training.told(state.compared).all():
+        yield (
+            f"the images show {training.shown:.0%} of the classes that so many could show, "
+            "so of them features alone were learned"
+        )

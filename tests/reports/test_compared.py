@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from vitc.reports.compared import DASH, DRIFT_COLUMNS, STEP_COLUMNS, drifts, steps
+from vitc.reports.compared import DASH, DRIFT_COLUMNS, STEP_COLUMNS, drifts, steps, told
 from vitc.reports.record import Record, Speedup, Stage
 
 
@@ -40,6 +40,13 @@ def test_a_step_is_held_against_the_one_before(chain: Record) -> None:
         "times the MACs": "0.75x",
     }
     assert (second["from"], second["times as fast"], second["times the MACs"]) == ("merge-fp32/onnx", "1.60x", "1.00x")
+
+
+def test_steps_tell_what_they_did(chain: Record) -> None:
+    assert told(chain) == []
+    recovered = Stage("recover", 1, None, None, None, None, 0, ("divergence 0.2 -> 0.1", "80steps repeats it"))
+    both = replace(chain, stages=(*chain.stages, recovered))
+    assert told(both) == ["recover: divergence 0.2 -> 0.1", "recover: 80steps repeats it"]
 
 
 def test_other_tools_are_no_steps(chain: Record) -> None:

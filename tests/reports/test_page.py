@@ -53,6 +53,9 @@ def test_all_tables_show_the_same_numbers(run: Run) -> None:
     assert [row[0] for row in cells(html, "Layers of mine")] == ["head", "blocks.0.fc1"]  # the dearest first
     assert cells(html, "Steps of mine") == [list(row) for row in compared.steps(run.record)]
     assert cells(html, "Drift of mine") == [list(row) for row in compared.drifts(run.record)]
+    assert compared.told(run.record) == ["quantize: 2 layers <keep> 8 bits"]
+    assert "quantize: 2 layers &lt;keep&gt; 8 bits" in html
+    assert "quantize: 2 layers \\<keep\\> 8 bits" in report
     assert cells(html, "Images whose class changed in mine") == [["a.jpg", "3", "3", "7"]]
 
 
