@@ -70,7 +70,7 @@ def _notes(training: Training, state: State, word: str) -> Iterator[str]:
         f"divergence from the teacher on held-out images {state.history[0]:.3g} -> {min(state.history):.3g}, "
         f"best after {state.best_step} of {state.steps} steps; --recover {word} repeats it"
     )
-    if state.last < state.steps:
+    if state.last < state.steps and training.lesson.duration.minutes is not None:
         yield f"the time was up after {state.last} steps: the machine had become slower"
     count = training.lesson.views.images.count
     looked, there = len({place % count for place in training.places}), count - len(training.held)

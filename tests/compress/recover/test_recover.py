@@ -62,6 +62,13 @@ def test_what_pruning_cost_is_learned_back(teacher: Backbone, images: Tensor) ->
     assert "--recover 60steps:fp32 repeats it" in aids.losses.notes[0]
 
 
+def test_a_part_of_the_steps_that_was_asked_for_is_no_want_of_time(teacher: Backbone, images: Tensor) -> None:
+    pruned, aids = Prune(0.5).apply(teacher, calibration(images)), Aids(teacher=teacher)
+    Recover("3of6steps", how=QUICK).apply(pruned, [images], aids)
+    (note,) = aids.losses.notes
+    assert "--recover 3of6steps:fp32 repeats it" in note
+
+
 @pytest.mark.parametrize(("weight_bits", "activation_bits"), [(4, 4), (2, 8), (1, 8)])
 def test_codes_and_ranges_learn_and_stay_codes(
     teacher: Backbone, images: Tensor, tmp_path: Path, weight_bits: int, activation_bits: int
