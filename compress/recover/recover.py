@@ -75,7 +75,7 @@ def _notes(training: Training, state: State, word: str) -> Iterator[str]:
     count = training.lesson.views.images.count
     looked, there = len({place % count for place in training.places}), count - len(training.held)
     if looked < there:
-        yield f"its steps came to {looked} of {there} images, drawn at random"
+        yield f"its {state.steps} steps had room for {looked} of {there} images, drawn at random"
     if not training.told(state.compared).all():
         yield (
             f"the images show {training.shown:.0%} of the classes that so many could show, "
