@@ -73,7 +73,7 @@ def _notes(training: Training, state: State, word: str) -> Iterator[str]:
     if state.last < state.steps and training.lesson.duration.minutes is not None:
         yield f"the time was up after {state.last} steps: the machine had become slower"
     count = training.lesson.views.images.count
-    looked, there = len({place % count for place in training.places}), count - len(training.held)
+    looked, there = len({place % count for place in training.places}), count - len(training.exam.places)
     if looked < there:
         yield f"its {state.steps} steps had room for {looked} of {there} images, drawn at random"
     if not training.told(state.compared).all():

@@ -4,7 +4,7 @@ Each step is a function of its number, the seed and the images, so a run that wa
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,13 +12,13 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from . import devices
 from .checkpoint import State
 from .duration import FP32, Duration
+from .exam import Exam
 from .in_turn import waits
-from .loss import LAST, Feature, Wanted, Weights, is_near, loss, variance
+from .loss import Feature, Wanted, Weights, loss
 from .places import apportioned, reached, shuffled
 from .plan import FALL, FALLS, TIMED, Costs, Course, rate_at, stalled, steps_in
 from .rounded import STEPS, WEIGHT
@@ -31,10 +31,6 @@ CHECKS = 20
 NARROW = 0.5
 """Images that show less than this share of the classes that so many could show are of few: what is learned from answers
 on them does not carry over to others, so features alone are learned from."""
-AGREES = 1.0
-"""Features are compared if they are nearer to the teacher's than its mean is: else they mean something else. Beside
-signs they only are far off: there those of the stream are compared that are nearer than nothing is."""
-
 
 Agreed = TypeVar("Agreed", str, int)
 
@@ -90,14 +86,13 @@ class Training:
         self.started = time.monotonic()
         self.how, self.lesson, self.accelerator = how, lesson, devices.accelerator()
         self.device = self.accelerator.device
-        self.held, self.places = apportioned(lesson.views.images.count, lesson.calibrated, lesson.views.seed)
+        held, self.places = apportioned(lesson.views.images.count, lesson.calibrated, lesson.views.seed)
         self.batch = min(how.batch, len(self.places))
         self.student = student.to(self.device)
         teacher = lesson.teacher.to(self.device)
         self.teaching = Teaching(teacher, lesson.views, self.places, self.batch, self.accelerator, lesson.folder)
         self.teaching.precision = lesson.duration.precision or FP32
-        self.wanted, known = self._held_answers(teacher)
-        self.known = {name: Feature(one, variance(one)) for name, one in known.items()}
+        self.exam = Exam.by(teacher, lesson.views, held, self.batch, self.device)
 
     def run(self, advance: Callable[[int], None]) -> State:
         """Learn, or go on learning; the student is left as the best there was. `advance` is told of percents."""
@@ -146,7 +141,7 @@ class Training:
 
     def _begun(self) -> State:
         """The state before the first step: what is measured is measured now, and then fixed."""
-        apart, compared = self._held_out()
+        apart, compared = self.exam.apart(self.student)
         duration = self.lesson.duration
         state = State(duration.steps or 0, duration.precision or FP32, history=[apart], compared=compared)
         state.last = duration.last or state.steps
@@ -175,7 +170,7 @@ class Training:
         """How many steps there is time for."""
         images = self.lesson.views.drawn(self.places[: self.batch], 0)
         answers = devices.seconds({"": lambda: self.teaching.answer(images)}, self.device)[""]
-        costs = Costs(step, answers, answers * len(self.held) / self.batch)
+        costs = Costs(step, answers, answers * len(self.exam.places) / self.batch)
         course = Course(self._per_pass(), self.how.views, CHECKS)
         return steps_in(budget - (time.monotonic() - self.started), costs, course)
 
@@ -220,7 +215,7 @@ class Training:
         labels = self.lesson.labels
         known = None if labels is None else labels[[self.places[row] % len(labels) for row in rows]].to(self.device)
         of = {
-            name: Feature(features[name].to(self.device), self.known[name].variance * apart)
+            name: Feature(features[name].to(self.device), self.exam.known[name].variance * apart)
             for name, apart in compared.items()
         }
         return Wanted(shares.to(self.device), of, known, self.told(compared)[list(rows)].to(self.device))
@@ -233,7 +228,7 @@ class Training:
         """
         state.learned, state.optimizer = copied(self.student.learned()), optimizer.state_dict()
         self.student.learn(state.average)
-        apart, _ = self._held_out()
+        apart, _ = self.exam.apart(self.student)
         self.student.learn(state.learned)
         if apart < min(state.history):
             state.best_step, state.best = state.step, copied(state.average)
@@ -255,39 +250,11 @@ class Training:
             state.save(self.lesson.folder)
         self.accelerator.wait_for_everyone()
 
-    def _held_out(self) -> tuple[float, dict[str, float]]:
-        """How far the answers on held-out images are from the teacher's.
-
-        And which features mean the same, with how far they are, where that is far: all are to count alike.
-        """
-        found, features = self._held_answers(self.student)
-        own, wanted = found.log_softmax(1), self.wanted.log_softmax(1)
-        apart = functional.kl_div(own, wanted, reduction="batchmean", log_target=True).clamp_min(0)  # rounding may err
-        shown = [
-            name for name, one in self.known.items() if name in features and features[name].shape == one.wanted.shape
-        ]
-        distances = {name: float(self.known[name].distance(features[name])) for name in shown}
-        far = [name for name in shown if name != LAST and self.student.in_signs]
-        near = {name for name in far if is_near(features[name], self.known[name].wanted)}
-        same = [name for name in shown if distances[name] < AGREES or name in near]
-        return float(apart), {name: max(1.0, distances[name]) for name in same}
-
-    def _held_answers(self, model: Student) -> tuple[Tensor, dict[str, Tensor]]:
-        """What a model says of the held-out images as they are scored, and its features."""
-        with torch.no_grad():
-            parts = [model(self.lesson.views.plain(places).to(self.device)) for places in self._parts()]
-        features = {name: torch.cat([part[name] for _, part in parts]) for name in parts[0][1]}
-        return torch.cat([logits for logits, _ in parts]), features
-
-    def _parts(self) -> Iterator[list[int]]:
-        """The held-out images, a batch at a time."""
-        return (self.held[at : at + self.batch] for at in range(0, len(self.held), self.batch))
-
     def _per_pass(self) -> int:
         return len(self.places) // self.batch
 
     def _outputs(self) -> int:
-        return self.wanted.shape[1]
+        return self.exam.wanted.shape[1]
 
 
 def copied(values: dict[str, Tensor]) -> dict[str, Tensor]:

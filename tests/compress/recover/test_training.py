@@ -102,7 +102,7 @@ def test_the_best_is_kept_whatever_comes_after(monkeypatch: pytest.MonkeyPatch) 
     assert same(found, state.best)
     pupil = student()
     pupil.learn(found)
-    apart, _ = Training(pupil, lesson(), wild)._held_out()
+    apart, _ = Training(pupil, lesson(), wild).exam.apart(pupil)
     assert apart == pytest.approx(min(state.history), rel=1e-5)
 
 
@@ -184,10 +184,12 @@ def test_beside_signs_what_is_far_off_is_compared_too_and_counts_no_more(
     rounded = Quantize(bits, 8, rounding="nearest", ranges="minmax").apply(teacher, [images])
     given = Lesson(Student(teacher), Views(Held(images), teacher.preprocessing, 0), parse("1steps"))
     training = Training(Student(rounded), given, How(batch=6))
-    for name, known in training.known.items():  # as if the first token hardly differed from image to image
-        training.known[name] = Feature(known.wanted, known.variance * 1e-3)
-    _, compared = training._held_out()
-    stages = {name for name in training.known if name != LAST}
+    known = {  # as if the first token hardly differed from image to image
+        name: Feature(one.wanted, one.variance * 1e-3) for name, one in training.exam.known.items()
+    }
+    training.exam = replace(training.exam, known=known)
+    _, compared = training.exam.apart(training.student)
+    stages = {name for name in known if name != LAST}
     assert stages
     assert (compared.keys() >= stages) == compares
     assert all(apart > 1 for name, apart in compared.items())
@@ -195,7 +197,7 @@ def test_beside_signs_what_is_far_off_is_compared_too_and_counts_no_more(
         answers = training.teaching.of(0).at([0], 5)
         wanted = training._wanted(answers, [0], compared)
         for name in stages:
-            torch.testing.assert_close(wanted.features[name].variance, training.known[name].variance * compared[name])
+            torch.testing.assert_close(wanted.features[name].variance, known[name].variance * compared[name])
 
 
 def test_minutes_become_steps_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

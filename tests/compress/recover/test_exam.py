@@ -1,0 +1,54 @@
+"""How far answers are from a teacher's: on images as they are scored, however many are looked at together."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from vitc.compress.recover.exam import Exam
+from vitc.compress.recover.loss import LAST
+from vitc.compress.recover.student import Student
+from vitc.compress.recover.views import Views
+from vitc.models.backbone import Backbone, Preprocessing
+from vitc.models.indexed import Held
+
+SIZE, PLACES = Preprocessing((3, 8, 8)), (7, 2, 3, 11, 5)
+IMAGES = torch.randn(12, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def student(moved: float = 0.0) -> Student:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(192, 16), nn.GELU(), nn.Linear(16, 6)).eval()
+    for parameter in module.parameters():
+        parameter.data.add_(moved * torch.randn_like(parameter))
+    return Student(Backbone("tiny", module, SIZE, 6, (), "abc"))
+
+
+def exam(batch: int = 4) -> Exam:
+    return Exam.by(student(), Views(Held(IMAGES), SIZE, 0), PLACES, batch, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 8])
+def test_answers_are_held_against_the_teachers(batch: int) -> None:
+    images = IMAGES[list(PLACES)]
+    with torch.no_grad():
+        wanted, own = (one(images)[0].log_softmax(1) for one in (student(), student(0.01)))
+    expected = functional.kl_div(own, wanted, reduction="none", log_target=True).sum(1).mean()
+    apart, compared = exam(batch).apart(student(0.01))
+    assert expected > 0
+    assert apart == pytest.approx(float(expected), rel=1e-4)
+    assert compared == {LAST: 1.0}
+
+
+def test_the_teacher_itself_is_not_apart() -> None:
+    apart, compared = exam().apart(student())
+    assert apart == pytest.approx(0, abs=1e-6)
+    assert compared == {LAST: 1.0}
+
+
+def test_features_that_mean_something_else_are_not_compared() -> None:
+    pupil = student()
+    first = next(name for name, value in pupil.learned().items() if value.shape == (16, 192))
+    pupil.learn({first: -3 * pupil.learned()[first].flip(0)})
+    _, compared = exam().apart(pupil)
+    assert compared == {}
