@@ -1,5 +1,6 @@
 """What a run makes for its targets, kept in its journal: variants of the backbone, and artifacts of each."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,17 @@ import torch
 from .clock import lent
 from .compress import CALIBRATION, RECOVERY, Row, Technique
 from .compress.aids import Aids
+from .compress.recover import Recover
+from .compress.recover.places import set_aside
 from .errors import NotAvailable
 from .export import TARGETS, one_bit, storage
 from .export.artifact import Artifact
 from .journal import FOLDER, file_sha256
 from .models import saved
 from .models.backbone import FLOAT, Backbone
+from .models.data import Batches
 from .models.decode import Pixels
+from .models.indexed import Part, indexed
 from .progress import Advance, Progress
 from .recipe import Recipe
 from .stages import Stages
@@ -37,18 +42,36 @@ class Given:
     samples: Pixels | None
     lessons: Pixels | None = None
     """What recovery learns from, decoded with room around what is scored; None: the samples."""
+    aside: Sequence[int] = ()
+    """Samples that a recovery is held against that comes later: nothing calibrates with these before."""
 
     @property
     def calibrated(self) -> int:
         """How many lessons, the last, are the samples: all of these or none (see `images.to_learn_from`)."""
-        if self.samples is None or self.lessons is None:
+        if self.samples is None:
             return 0
         count = len(self.samples)
-        return count if self.lessons.kept[-count:] == self.samples.kept else 0
+        return count if (self.lessons or self.samples).kept[-count:] == self.samples.kept else 0
 
     def pixels(self, row: Row) -> Pixels | None:
         """The images that a technique looks at."""
         return {CALIBRATION: self.samples, RECOVERY: self.lessons or self.samples, None: None}[row.images]
+
+    def before(self, later: Sequence[tuple[Row, Technique]]) -> "Given":
+        """The same, for what is applied before these."""
+        seeds = [technique.seed for _, technique in later if isinstance(technique, Recover)]
+        return replace(self, aside=[place for seed in seeds for place in set_aside(self.calibrated, seed)])
+
+    def batches(self, row: Row) -> Batches:
+        """These images, without those that were set aside, as the technique reads them."""
+        pixels = self.pixels(row)
+        if pixels is None:
+            return ()
+        whole = pixels.batches(CALIBRATION_BATCH)
+        if row.images != CALIBRATION or not self.aside:
+            return whole
+        left = sorted(set(range(len(pixels))) - set(self.aside))
+        return Part(indexed(whole), left, CALIBRATION_BATCH)
 
 
 @dataclass(frozen=True)
@@ -81,7 +104,8 @@ class Exports:
         for number, (row, technique) in enumerate(self.recipe.steps, 1):
             last = number == len(self.recipe.steps)
             program = self.out / PROGRAM if last else self.out / FOLDER / f"{row.name}.pt2"
-            layers = self._applied((row, technique), made[-1], given, program) or layers
+            before = given.before(self.recipe.steps[number:])
+            layers = self._applied((row, technique), made[-1], before, program) or layers
             backbone = saved.load(program)
             made.append(Variant(backbone, self.out if last else self.out / backbone.label))
         return [(self._rounded_for(target, one), target) for one in made for target in self.recipe.export], layers
@@ -99,10 +123,11 @@ class Exports:
             "technique": repr(technique),
             "calibrated": calibrated,
             "images": pixels.digest() if pixels else None,
+            "aside": [*given.aside],
             "teacher": given.teacher.fingerprint() if row.images == RECOVERY else None,
             "floats": file_sha256(floats) if floats and row.images == RECOVERY else floats is not None,
         }
-        batches = pixels.batches(CALIBRATION_BATCH) if pixels else ()
+        batches = given.batches(row)
         labels = None if pixels is None or pixels.labels is None else torch.from_numpy(pixels.labels)
 
         def apply(advance: Advance) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Images in any order, as training takes them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -36,6 +36,28 @@ class Held:
     def at(self, places: Sequence[int]) -> Tensor:
         """The images at these places."""
         return self.images[list(places)]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the images, `size` at a time."""
+
+    whole: Indexed
+    places: Sequence[int]
+    size: int
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for start in range(0, self.count, self.size):
+            yield self.at(range(start, min(start + self.size, self.count)))
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.places)
+
+    def at(self, places: Sequence[int]) -> Tensor:
+        """The images at these places of the part."""
+        return self.whole.at([self.places[place] for place in places])
 
 
 def indexed(batches: Batches) -> Indexed:

@@ -12,10 +12,12 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from vitc.compress import TECHNIQUES, Row, Technique
 from vitc.compress.aids import Aids
 from vitc.compress.quantize import Quantize
-from vitc.compress.recover import recover
+from vitc.compress.recover import Recover, recover
 from vitc.compress.recover.checkpoint import NAME, State
+from vitc.compress.recover.places import set_aside
 from vitc.compress.recover.training import Training
 from vitc.errors import NotAvailable
 from vitc.export import TARGETS
@@ -194,8 +196,24 @@ def test_lessons_that_end_with_the_samples_are_known_by_it() -> None:
     samples, lessons = pixels(3, 32), pixels(8, 36)
     joined = replace(lessons, kept=(*lessons.kept[:5], *samples.kept))
     found = [Given(vit(), samples, given).calibrated for given in (None, lessons, joined)]
-    assert found == [0, 0, 3]
+    assert found == [3, 0, 3]
     assert Given(vit(), None, joined).calibrated == 0
+
+
+def test_before_a_recovery_nothing_looks_at_what_that_is_held_against() -> None:
+    samples = pixels(20, 32)
+    lessons = replace(pixels(28, 32), kept=(*"abcdefgh", *samples.kept))
+    given = Given(vit(), samples, lessons)
+    rows = {row.name: row for row in TECHNIQUES}
+    learning: list[tuple[Row, Technique]] = [(rows["recover"], Recover(seed=3)), (rows["quantize"], Quantize())]
+    whole, aside = torch.cat([*samples.batches(4)]), set_aside(20, 3)
+    assert len(aside) == 4
+    before = torch.cat([*given.before(learning).batches(rows["prune"])])
+    assert torch.equal(before, whole[[place for place in range(20) if place not in aside]])
+    assert torch.equal(torch.cat([*given.before(learning[1:]).batches(rows["quantize"])]), whole)
+    assert len(torch.cat([*given.before(learning).batches(rows["recover"])])) == 28, "it is what holds them out itself"
+    foreign = Given(vit(), samples, pixels(28, 32)).before(learning).batches(rows["prune"])
+    assert torch.equal(torch.cat([*foreign]), whole), "recovery does not see them"
 
 
 def names_of(making: Exports, given: Backbone) -> list[str]:

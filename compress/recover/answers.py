@@ -36,15 +36,6 @@ class Answers:
         features = {name: one[rows].float() for name, one in self.features.items()}
         return dense(self.shares[rows], self.classes[rows], outputs), features
 
-    def shown(self, places: Sequence[int], outputs: int) -> float:
-        """What share of its classes, or of as many as there are views, the teacher found in views.
-
-        By how evenly its mean answer is spread.
-        """
-        rows = list(places)
-        mean = dense(self.shares[rows], self.classes[rows], outputs).mean(0)
-        return float(torch.special.entr(mean).sum().exp()) / min(outputs, len(rows))
-
     def tensors(self) -> dict[str, Tensor]:
         """All that it holds, by name."""
         return {"shares": self.shares, "classes": self.classes} | {

@@ -6,28 +6,32 @@ from .views import LOOKS
 
 HELD_OUT = 0.1
 """Share of the images that is not learned from, but looked at."""
-HELD_OUT_CALIBRATED = 0.2
-"""The same of calibration images, where there are others."""
+SET_ASIDE = 0.2
+"""The same of calibration images."""
 MOST_HELD_OUT = 200
+
+
+def set_aside(calibrated: int, seed: int) -> list[int]:
+    """Which of so many calibration images nothing learns from: what was learned is held against them."""
+    return shuffled(calibrated, seed, 0)[: held_out(SET_ASIDE, calibrated)] if calibrated > 1 else []
 
 
 def apportioned(count: int, calibrated: int, seed: int) -> tuple[list[int], list[int]]:
     """Places of what is held out, and of what is learned from; the last `calibrated` of `count` are calibration images.
 
-    Calibration images are what the backbone will see, but blocks may have learned from them: on these alone it would
-    look best as it is. So as many of the others are held out, where there are others; and the rest of the calibration
-    images comes so often that it is about half of a pass.
+    Calibration images are what the backbone will see: those that were set aside are held out, and the others come so
+    often that they are about half of a pass. Of other images as many are held out.
     """
     order, others = shuffled(count, seed, 0), count - calibrated
-    if not others or not calibrated:
-        aside = held_out(HELD_OUT, count)
-        return order[:aside], order[aside:] or order
-    first, last = ([place for place in order if (place < others) == early] for early in (True, False))
-    aside = held_out(HELD_OUT_CALIBRATED, calibrated)
-    beside = min(aside, held_out(HELD_OUT, others))
-    looks = min(LOOKS, max(1, round(others / calibrated)))
-    again = [place + look * count for look in range(looks) for place in last[aside:]]
-    return last[:aside] + first[:beside], first[beside:] + again
+    held = [others + place for place in set_aside(calibrated, seed)]
+    aside = set(held)
+    first = [place for place in order if place < others]
+    last = [place for place in order if place >= others and place not in aside]
+    beside = held_out(HELD_OUT, others) if others else 0
+    beside = min(beside, len(held)) if held else beside
+    looks = min(LOOKS, max(1, round(others / calibrated))) if calibrated else 0
+    again = [place + look * count for look in range(looks) for place in last]
+    return held + first[:beside], first[beside:] + again or order
 
 
 def reached(places: list[int], most: int, seed: int) -> list[int]:

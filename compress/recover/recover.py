@@ -73,11 +73,11 @@ def _notes(training: Training, state: State, word: str) -> Iterator[str]:
     if state.last < state.steps and training.lesson.duration.minutes is not None:
         yield f"the time was up after {state.last} steps: the machine had become slower"
     count = training.lesson.views.images.count
-    looked, there = len({place % count for place in training.places}), count - len(training.exam.places)
-    if looked < there:
-        yield f"its {state.steps} steps had room for {looked} of {there} images, drawn at random"
-    if not training.told(state.compared).all():
-        yield (
-            f"the images show {training.shown:.0%} of the classes that so many could show, "
-            "so of them features alone were learned"
-        )
+    looked = len({place % count for place in training.places})
+    if looked < training.there:
+        yield f"its {state.steps} steps had room for {looked} of {training.there} images, drawn at random"
+    if training.exam.narrow:
+        what = f"the images show {training.exam.shown:.0%} of the classes that so many could show"
+        learned = "of them features alone were learned" if state.compared else "what was learned may be of these alone"
+        held = ", and what was learned was held against calibration images" if training.lesson.calibrated else ""
+        yield f"{what}, so {learned}{held}"

@@ -28,10 +28,6 @@ from .views import Views
 
 CHECKS = 20
 """How often the held-out images are looked at; each time the state is saved."""
-NARROW = 0.5
-"""Images that show less than this share of the classes that so many could show are of few: what is learned from answers
-on them does not carry over to others, so features alone are learned from."""
-
 Agreed = TypeVar("Agreed", str, int)
 
 
@@ -87,12 +83,14 @@ class Training:
         self.how, self.lesson, self.accelerator = how, lesson, devices.accelerator()
         self.device = self.accelerator.device
         held, self.places = apportioned(lesson.views.images.count, lesson.calibrated, lesson.views.seed)
+        self.there = len({place % lesson.views.images.count for place in self.places})
+        """How many images could be learned from."""
         self.batch = min(how.batch, len(self.places))
         self.student = student.to(self.device)
         teacher = lesson.teacher.to(self.device)
         self.teaching = Teaching(teacher, lesson.views, self.places, self.batch, self.accelerator, lesson.folder)
         self.teaching.precision = lesson.duration.precision or FP32
-        self.exam = Exam.by(teacher, lesson.views, held, self.batch, self.device)
+        self.exam = Exam(teacher, lesson.views, held, lesson.calibrated, self.batch)
 
     def run(self, advance: Callable[[int], None]) -> State:
         """Learn, or go on learning; the student is left as the best there was. `advance` is told of percents."""
@@ -124,20 +122,17 @@ class Training:
         return state
 
     @cached_property
-    def shown(self) -> float:
-        """What share of the classes that so many images could show the teacher finds in those that were named."""
-        others = [row for row, named in enumerate(self.named.tolist()) if named]
-        return self.teaching.of(0).shown(others or range(len(self.places)), self._outputs())
-
-    @cached_property
     def named(self) -> Tensor:
         """Which of the images that are learned from are no calibration images, in the order of their places."""
         count = self.lesson.views.images.count
         return torch.tensor(self.places) % count < count - self.lesson.calibrated
 
     def told(self, compared: Collection[str]) -> Tensor:
-        """Of which images answers are learned, in the same order; without features of all."""
-        return ~self.named if compared and self.shown < NARROW else torch.ones_like(self.named)
+        """Of which images answers are learned, in the same order; without features of all.
+
+        What is learned from answers on images of few classes does not carry over to others.
+        """
+        return ~self.named if compared and self.exam.narrow else torch.ones_like(self.named)
 
     def _begun(self) -> State:
         """The state before the first step: what is measured is measured now, and then fixed."""

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 import torch
 
 from vitc.compress.recover.answers import KEPT, Answers, dense, sparse
@@ -39,16 +38,6 @@ def test_rounding_up_leaves_no_share_below_zero() -> None:
     shares = dense(torch.tensor([[0.0, -7.0]]), torch.tensor([[3, 1]]), 5)
     assert shares.min() >= 0
     assert shares.sum() == 1
-
-
-def test_the_share_of_classes_that_are_shown_is_that_of_an_even_answer() -> None:
-    half = torch.cat([torch.full((6, 3), 9.0), torch.full((6, 3), -9.0)], 1)
-    assert sparse(half, {}).shown(range(6), 6) == pytest.approx(0.5, rel=1e-3)
-    one_each = sparse(torch.eye(6) * 30, {})
-    assert one_each.shown(range(6), 6) == pytest.approx(1, rel=1e-3), "each alone shows one"
-    assert one_each.shown([0, 4], 6) == pytest.approx(1, rel=1e-3), "two show no more than two"
-    assert one_each.shown([0, 0, 4, 4], 6) == pytest.approx(1 / 2, rel=1e-3)
-    assert one_each.shown([0, 4] * 6, 6) == pytest.approx(1 / 3, rel=1e-3)
 
 
 def test_a_file_holds_them(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vitc.compress.recover.exam import Exam
+from vitc.compress.recover.exam import Exam, shown
 from vitc.compress.recover.loss import LAST
 from vitc.compress.recover.student import Student
 from vitc.compress.recover.views import Views
@@ -24,8 +24,15 @@ def student(moved: float = 0.0) -> Student:
     return Student(Backbone("tiny", module, SIZE, 6, (), "abc"))
 
 
-def exam(batch: int = 4) -> Exam:
-    return Exam.by(student(), Views(Held(IMAGES), SIZE, 0), PLACES, batch, torch.device("cpu"))
+def exam(batch: int = 4, teacher: Student | None = None, calibrated: int = 0) -> Exam:
+    return Exam(teacher or student(), Views(Held(IMAGES), SIZE, 0), PLACES, calibrated, batch)
+
+
+def sure() -> Student:
+    """A teacher that says the same of all images."""
+    made = student()
+    made.learn({name: 20 * torch.eye(6)[2] for name, value in made.learned().items() if value.shape == (6,)})
+    return made
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 8])
@@ -52,3 +59,26 @@ def test_features_that_mean_something_else_are_not_compared() -> None:
     pupil.learn({first: -3 * pupil.learned()[first].flip(0)})
     _, compared = exam().apart(pupil)
     assert compared == {}
+
+
+def test_beside_calibration_images_those_of_few_classes_do_not_count() -> None:
+    images = IMAGES[[7, 11]]  # the places of the last six
+    found = exam(teacher=sure(), calibrated=6)
+    assert found.narrow
+    assert found.places == [7, 11]
+    with torch.no_grad():
+        expected, features = sure()(images)
+    torch.testing.assert_close(found.wanted, expected)
+    torch.testing.assert_close(found.known[LAST].wanted, features[LAST])
+    for wide in (exam(calibrated=6), exam(teacher=sure()), exam(teacher=sure(), calibrated=12)):
+        assert wide.places == [*PLACES], "these are of many classes, or of one kind"
+
+
+def test_the_share_of_classes_that_are_shown_is_that_of_an_even_answer() -> None:
+    half = torch.cat([torch.full((6, 3), 9.0), torch.full((6, 3), -9.0)], 1)
+    assert shown(half) == pytest.approx(0.5, rel=1e-3)
+    each = torch.eye(6) * 30
+    assert shown(each) == pytest.approx(1, rel=1e-3), "each alone shows one"
+    assert shown(each[[0, 4]]) == pytest.approx(1, rel=1e-3), "two show no more than two"
+    assert shown(each[[0, 0, 4, 4]]) == pytest.approx(1 / 2, rel=1e-3)
+    assert shown(each[[0, 4] * 6]) == pytest.approx(1 / 3, rel=1e-3)

@@ -2,14 +2,32 @@
 
 import pytest
 
-from vitc.compress.recover.places import apportioned, reached, shuffled
+from vitc.compress.recover.places import apportioned, reached, set_aside, shuffled
 
 
-@pytest.mark.parametrize("calibrated", [0, 60])
-def test_of_images_of_one_kind_a_tenth_is_held_out(calibrated: int) -> None:
+@pytest.mark.parametrize(("calibrated", "aside"), [(0, 6), (60, 12)])
+def test_of_images_of_one_kind_a_tenth_is_held_out_and_of_calibration_images_a_fifth(
+    calibrated: int, aside: int
+) -> None:
     held, places = apportioned(60, calibrated, 0)
-    assert len(held) == 6
+    assert len(held) == aside
     assert sorted([*held, *places]) == list(range(60))
+
+
+@pytest.mark.parametrize(("count", "calibrated"), [(2, 0), (2, 1), (2, 2), (10, 1)])
+def test_of_few_images_one_is_held_out_and_some_are_learned_from(count: int, calibrated: int) -> None:
+    held, places = apportioned(count, calibrated, 0)
+    assert len(held) == 1
+    assert {place % count for place in places} == set(range(count)) - set(held)
+
+
+@pytest.mark.parametrize("count", [60, 90])
+def test_the_calibration_images_that_are_held_out_are_those_that_were_set_aside(count: int) -> None:
+    held, _ = apportioned(count, 30, 5)
+    aside = [count - 30 + place for place in set_aside(30, 5)]
+    assert [place for place in held if place >= count - 30] == aside
+    assert set_aside(30, 5) != set_aside(30, 6)
+    assert set_aside(1, 0) == [], "else nothing would be left to calibrate with"
 
 
 def test_many_images_hold_no_more_out_than_serves() -> None:
