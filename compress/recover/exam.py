@@ -72,6 +72,7 @@ class Exam:
 
 
 def shown(logits: Tensor) -> float:
-    """What share of the classes, or of as many as there are images, answers find: as evenly as their mean is spread."""
-    mean = logits.float().softmax(1).mean(0)
-    return float(torch.special.entr(mean).sum().exp()) / min(logits.shape[1], len(logits))
+    """What share of the classes, or of as many as there are images, is shown: one over the chance that two agree."""
+    images, shares = len(logits), logits.float().softmax(1)
+    agree = (shares.sum(0).square().sum() - shares.square().sum()) / max(1, images * (images - 1))
+    return 1 / max(1.0, float(agree) * min(images, logits.shape[1]))
