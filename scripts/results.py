@@ -57,6 +57,7 @@ ONE_BIT_LEARNED = ("--calib-images", "512", *LEARNED, "binary", "--recover", "10
 TWO_BITS = ("--calib-images", "512", *LEARNED, "binary2", "--recover", "30", *PHOTOS, *TWO)
 RUNS: Mapping[str, tuple[str, Words]] = {
     "demo-first": ("the README's first command", ("demo",)),
+    **{f"{model}-{way}": (what, (*MODELS[model], *words)) for model in MODELS for way, (what, words) in WAYS.items()},
     "demo-half": ("half of the multiply-adds gone, and 13 minutes of recovery", ("demo", *HALF)),
     "deit_tiny-recovered": (
         "tokens and a fifth of the neurons gone, 30 minutes of recovery; and int8",
@@ -66,9 +67,8 @@ RUNS: Mapping[str, tuple[str, Words]] = {
     "demo-binary-attention": ("the same with attention of one bit; all of it learned", ("demo", *ONE_BIT_ATTENTION)),
     "deit_tiny-binary-learned": ("packed 1-bit weights; blocks, then all of it learned", (*DEIT, *ONE_BIT_LEARNED)),
     "deit_tiny-binary2": ("packed 2-bit weights; blocks, then all of it learned", (*DEIT, *TWO_BITS)),
-    **{f"{model}-{way}": (what, (*MODELS[model], *words)) for model in MODELS for way, (what, words) in WAYS.items()},
 }
-"""What each run shows, and its words after `vitc compress`."""
+"""What each run shows, and its words after `vitc compress`; in the order of the pages."""
 KEPT = ("recipe.toml", RECORD)
 BEGIN, END = "<!-- {}: written by scripts/results.py -->", "<!-- end of {} -->"
 INDEX, FRONT = "runs", "deit_tiny-int8"
