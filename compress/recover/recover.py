@@ -66,8 +66,9 @@ class Recover:
 
 def _notes(training: Training, state: State, word: str) -> Iterator[str]:
     """What is to be said of a training."""
+    first, best = state.history[0], min(state.history)
     yield (
-        f"divergence from the teacher on held-out images {state.history[0]:.3g} -> {min(state.history):.3g}, "
+        f"divergence from the teacher on {len(training.exam.places)} held-out images {first:.3g} -> {best:.3g}, "
         f"best after {state.best_step} of {state.steps} steps; --recover {word} repeats it"
     )
     if state.last < state.steps and training.lesson.duration.minutes is not None:

@@ -1,6 +1,7 @@
 """Recovery brings a backbone nearer to its teacher, in float and in codes, and says how to repeat it."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +68,21 @@ def test_a_part_of_the_steps_that_was_asked_for_is_no_want_of_time(teacher: Back
     Recover("3of6steps", how=QUICK).apply(pruned, [images], aids)
     (note,) = aids.losses.notes
     assert "--recover 3of6steps:fp32 repeats it" in note
+
+
+def test_beside_calibration_images_it_says_what_images_of_few_classes_are_good_for(
+    teacher: Backbone, images: Tensor
+) -> None:
+    module = deepcopy(teacher.module)
+    with torch.no_grad():
+        next(one for name, one in module.named_parameters() if name == "head.weight").mul_(100)
+    sure, aids = replace(teacher, module=module), Aids(calibrated=20)
+    pruned = Prune(0.5).apply(sure, calibration(images))
+    joined = torch.cat([images[:1].expand(60, -1, -1, -1), images[60:]])
+    Recover("2steps", how=QUICK).apply(pruned, [joined], replace(aids, teacher=sure))
+    assert "on 4 held-out images" in aids.losses.notes[0], "a fifth of the calibration images"
+    assert "of them features alone were learned" in aids.losses.notes[-1]
+    assert "held against calibration images" in aids.losses.notes[-1]
 
 
 @pytest.mark.parametrize(("weight_bits", "activation_bits"), [(4, 4), (2, 8), (1, 8)])
