@@ -73,10 +73,8 @@ def _notes(training: Training, state: State, word: str) -> Iterator[str]:
     )
     if state.last < state.steps and training.lesson.duration.minutes is not None:
         yield f"the time was up after {state.last} steps: the machine had become slower"
-    count = training.lesson.views.images.count
-    looked = len({place % count for place in training.places})
-    if looked < training.there:
-        yield f"its {state.steps} steps had room for {looked} of {training.there} images, drawn at random"
+    if training.looked < training.there:
+        yield f"its {state.steps} steps had room for {training.looked} of {training.there} images, drawn at random"
     if training.exam.narrow:
         what = f"the images show {training.exam.shown:.0%} of the classes that so many could show"
         learned = "of them features alone were learned" if state.compared else "what was learned may be of these alone"

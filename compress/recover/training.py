@@ -83,7 +83,7 @@ class Training:
         self.how, self.lesson, self.accelerator = how, lesson, devices.accelerator()
         self.device = self.accelerator.device
         held, self.places = apportioned(lesson.views.images.count, lesson.calibrated, lesson.views.seed)
-        self.there = len({place % lesson.views.images.count for place in self.places})
+        self.there = self.looked
         """How many images could be learned from."""
         self.batch = min(how.batch, len(self.places))
         self.student = student.to(self.device)
@@ -120,6 +120,11 @@ class Training:
                 self._check(state, optimizer, interval)
         self.student.learn(state.best)
         return state
+
+    @property
+    def looked(self) -> int:
+        """How many images are learned from; some have several places."""
+        return len({place % self.lesson.views.images.count for place in self.places})
 
     @cached_property
     def named(self) -> Tensor:
