@@ -50,11 +50,11 @@ IMAGES = ("--recover-data", "demo:4000")
 HALF = ("--prune", "macs=0.5", "--recover", "13", *IMAGES, "--ptq", "off", "--threads", "1")
 FIFTH = ("--calib-images", "512", "--merge", "13", "--prune", "neurons=0.2", "--recover", "30", *PHOTOS)
 TWO, FOUR = (("--threads", "1", "--export", f"onnx,{others}") for others in ("coreml", "onnxruntime,openvino,coreml"))
-LEARNED = ("--effort", "high", "--ptq")
+LEARNED = ("--calib-images", "512", "--effort", "high", "--ptq")
 ONE_BIT = (*LEARNED, "binary", "--recover", "14", *IMAGES, *FOUR)
 ONE_BIT_ATTENTION = (*LEARNED, "binary", "--binary-attention", "--recover", "20", *IMAGES, *TWO)
-ONE_BIT_LEARNED = ("--calib-images", "512", *LEARNED, "binary", "--recover", "10", *PHOTOS, *TWO)
-TWO_BITS = ("--calib-images", "512", *LEARNED, "binary2", "--recover", "30", *PHOTOS, *TWO)
+ONE_BIT_LEARNED = (*LEARNED, "binary", "--recover", "10", *PHOTOS, *TWO)
+TWO_BITS = (*LEARNED, "binary2", "--recover", "30", *PHOTOS, *TWO)
 RUNS: Mapping[str, tuple[str, Words]] = {
     "demo-first": ("the README's first command", ("demo",)),
     **{f"{model}-{way}": (what, (*MODELS[model], *words)) for model in MODELS for way, (what, words) in WAYS.items()},
